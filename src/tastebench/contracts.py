@@ -1,0 +1,378 @@
+"""The types that rooms hand each other: index arrays, forms of items, and small protocols.
+
+Strings and data frames stop at the door of a task. A `Problem` is index arrays only, an item is its
+row in the items table, a user its row in the users index. Whatever satisfies a protocol here is an
+encoder or a recommender; there is no base class to inherit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from tastebench.ragged import Ragged
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import Tensor, nn
+
+Role = Literal["item", "query"]
+Part = Literal["valid", "test"]
+Form = Literal["id", "text", "vector", "code", "side", "truth"]
+
+FORMS: tuple[Form, ...] = ("id", "text", "vector", "code", "side", "truth")
+
+
+# ---------------------------------------------------------------------------------------- problems
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What a user did next, `n` times.
+
+    Attributes:
+        user: Who, int64 `[n]`.
+        history: Items before it, oldest first, `n` lists, already cut to the protocol's length.
+        item: What came next, int32 `[n]`.
+        row: Row of the interactions table that the target is, int64 `[n]`.
+    """
+
+    user: np.ndarray
+    history: Ragged
+    item: np.ndarray
+    row: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SeqProblem:
+    """Next-item prediction.
+
+    Attributes:
+        train: Training items per user, oldest first; one list a user, empty where there is none.
+        history_length: A model sees at most this many of the latest items.
+    """
+
+    n_items: int
+    n_users: int
+    history_length: int
+    train: Ragged
+    valid: Targets
+    test: Targets
+
+
+@dataclass(frozen=True, eq=False)
+class CfProblem:
+    """Collaborative filtering: which items will this user still like? Sets, no order.
+
+    Attributes:
+        train, valid, test: Items per user, sorted ascending, unique, disjoint; one list a user.
+    """
+
+    n_items: int
+    n_users: int
+    train: Ragged
+    valid: Ragged
+    test: Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class SearchProblem:
+    """Which items answer this query?
+
+    Attributes:
+        relevance: Relevant items per query; one list a query.
+        gain: The grade of each relevant item, float64, same shape as `relevance`.
+        group: Group of each query (an index into `groups`), int32 `[n_queries]`.
+        groups: Group names, e.g. `("short", "complex")`.
+    """
+
+    n_items: int
+    n_queries: int
+    relevance: Ragged
+    gain: Ragged
+    group: np.ndarray
+    groups: tuple[str, ...]
+
+
+Problem = SeqProblem | CfProblem | SearchProblem
+
+
+# ------------------------------------------------------------------------------- what is asked
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """A batch of questions to a recommender. A field that the task does not have is None.
+
+    Attributes:
+        history: Items the asker had before, oldest first (sequences) or ascending (sets).
+        user: Row in the users index, int64 `[n]`.
+        row: Row of the interactions table of the event asked about, int64 `[n]`.
+        text: The query in words, `n` strings.
+        vector: The encoded query, float32 `[n, d]`.
+    """
+
+    n: int
+    history: Ragged | None = None
+    user: np.ndarray | None = None
+    row: np.ndarray | None = None
+    text: Sequence[str] | None = None
+    vector: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, part: slice) -> Queries:
+        """The queries of a contiguous slice."""
+        start, stop, step = part.indices(self.n)
+        if step != 1:
+            raise ValueError("queries are cut in contiguous slices only")
+        cut = slice(start, max(start, stop))
+        return Queries(
+            n=cut.stop - cut.start,
+            history=None if self.history is None else self.history[cut],
+            user=None if self.user is None else self.user[cut],
+            row=None if self.row is None else self.row[cut],
+            text=None if self.text is None else self.text[cut],
+            vector=None if self.vector is None else self.vector[cut],
+        )
+
+
+class Truth(Protocol):
+    """The true preferences behind a generated dataset."""
+
+    def scores(self, task: str, queries: Queries, items: slice) -> np.ndarray:
+        """True preference of each query's asker for each item, float64 `[n, len(items)]`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The catalogue in the forms a representation asks for; a form not asked for is None.
+
+    Attributes:
+        n: Number of items; an item is its row, 0 .. n - 1.
+        text: One string an item, by the run's text recipe.
+        vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
+        side: Attribute columns by name, integer codes `[n]` each, -1 where missing.
+        truth: True preferences, for the ceiling on generated data only.
+    """
+
+    n: int
+    text: Sequence[str] | None = None
+    vector: np.ndarray | None = None
+    side: dict[str, np.ndarray] | None = None
+    truth: Truth | None = None
+
+
+# ----------------------------------------------------------------------------- what is answered
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The best items per query, best first.
+
+    Attributes:
+        items: int32 `[n, k]`; -1 where a slot is empty or the generator named no real item.
+        scores: float32 `[n, k]`, descending; -inf in empty slots.
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How training went.
+
+    Attributes:
+        curve: One row an epoch: epoch, loss, valid, seconds.
+        converged: Early stopping ended it (True) or the epoch budget did (False); None if nothing
+            was iterated.
+        parameters: Trainable parameters, or stored numbers for a closed-form model.
+        seconds: Wall time of fitting.
+        notes: Whatever a reader of the record should know.
+    """
+
+    parameters: int
+    seconds: float
+    curve: tuple[dict[str, float], ...] = ()
+    best_epoch: int | None = None
+    converged: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------------------------- protocols
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What is known of an encoder before it is loaded.
+
+    Attributes:
+        name: Public name, e.g. `minilm`.
+        revision: Identifies the weights (hash, version); None means unknown, and then nothing is
+            cached.
+        dimensions: Width of its vectors; None until loaded.
+        parameters: Weights; None if unknown.
+        max_tokens: Input limit; None if there is none.
+        normalised: Vectors have unit length.
+        nested: Trained so that a prefix of a vector is a vector (Matryoshka).
+        control: What it controls for, if it is a negative control.
+        licence, source, training_data: As declared by its makers; None means unknown.
+    """
+
+    name: str
+    revision: str | None = None
+    dimensions: int | None = None
+    parameters: int | None = None
+    max_tokens: int | None = None
+    normalised: bool = False
+    nested: bool = False
+    control: str | None = None
+    licence: str | None = None
+    source: str | None = None
+    training_data: tuple[str, ...] | None = None
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Texts to vectors."""
+
+    card: EncoderCard
+
+    def encode(self, texts: Sequence[str], role: Role = "item") -> np.ndarray:
+        """float32 `[len(texts), d]`, rows in the order of `texts`."""
+        ...
+
+
+class Trainer(Protocol):
+    """What a run lends a recommender to train with (`tastebench.training` implements it).
+
+    Attributes:
+        seed: The run's seed.
+        directory: Where state may be kept for resume; None keeps none.
+        validate: The task's headline metric of the recommender on the validation part as it stands
+            now, higher is better; None where the problem has no validation part.
+    """
+
+    seed: int
+    directory: Path | None
+    validate: Callable[[], float] | None
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The generator called `name`: a child of the run's seed, the same at every call."""
+        ...
+
+    def fit(
+        self,
+        module: nn.Module,
+        settings: Any,
+        batches: Callable[[np.random.Generator], Iterable[Any]],
+        loss: Callable[[Any], Tensor],
+    ) -> FitReport:
+        """Trains `module` in place and leaves it at its best validated state.
+
+        Args:
+            module: What is trained; its state dict is what is kept.
+            settings: A `tastebench.training.TrainSettings` (learning rate, epochs, patience, ...).
+            batches: One epoch of batches, given that epoch's generator.
+            loss: Mean loss of one batch, on the module's device.
+        """
+        ...
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """Anything that can be fitted to a problem."""
+
+    def fit(self, problem: Any, items: Items, trainer: Trainer) -> FitReport:
+        """Learns from the problem's training part; never looks at its test part."""
+        ...
+
+
+@runtime_checkable
+class ScoresItems(Protocol):
+    """Can score the whole catalogue."""
+
+    def scores(self, queries: Queries, items: slice) -> Tensor | np.ndarray:
+        """Scores `[len(queries), len(items)]`, higher is better, finite, called in chunks.
+
+        Must be a pure function of (fitted state, query, item): the score of a pair does not depend
+        on what else is in the chunk.
+        """
+        ...
+
+
+@runtime_checkable
+class GeneratesItems(Protocol):
+    """Decodes items and knows no score for the rest."""
+
+    def generate(self, queries: Queries, k: int) -> Ranking:
+        """At most `k` items a query."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecommenderCard:
+    """Declares a recommender: data for planning, and how to build one.
+
+    Attributes:
+        name: Public name, e.g. `unisrec`.
+        summary: One line for lists.
+        tasks: Tasks it can do.
+        representations: Representations it accepts, the default first, e.g. `("vector",)`.
+        config: Pydantic model of its hyper-parameters (frozen, extra forbidden), all defaulted.
+        build: Config to an unfitted recommender.
+        kind: `model`, `control` (what a model must beat) or `ceiling` (cannot be beaten).
+        citation: Where its definition comes from.
+    """
+
+    name: str
+    summary: str
+    tasks: tuple[str, ...]
+    representations: tuple[str, ...]
+    config: type[BaseModel]
+    build: Callable[[Any], Recommender]
+    kind: Literal["model", "control", "ceiling"] = "model"
+    citation: str | None = None
+
+
+# --------------------------------------------------------------------------------- evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Metrics of one recommender on one part, one row per unit.
+
+    Attributes:
+        unit: What a row is: `user` or `query`.
+        ids: Row in the users index or the queries table, int64 `[n]`, ascending.
+        values: Metric name to float64 `[n]`; NaN where the metric is undefined for the unit.
+        segments: Segment name to labels `[n]`, e.g. `history` -> `1-4`, `popularity`, `group`.
+        counts: What was scored, what was left out and why; e.g. `targets`, `excluded_no_target`,
+            `tied` (targets whose score ties with another item's).
+        top: The best items per asked target or query, if they were asked for.
+    """
+
+    unit: Literal["user", "query"]
+    ids: np.ndarray
+    values: dict[str, np.ndarray]
+    segments: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    top: Ranking | None = None
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over the units for which it is defined; NaN if there is none."""
+        return {
+            name: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan")
+            for name, v in self.values.items()
+        }
+
+    def without_top(self) -> Evaluation:
+        """The same without the ranked items."""
+        return replace(self, top=None)

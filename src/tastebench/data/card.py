@@ -1,0 +1,92 @@
+"""DatasetCard: what is known of a dataset before a row of it is read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SplitSpec(BaseModel):
+    """How interactions are cut into train, valid and test.
+
+    `last_out`: each user's last interaction is test, the one before valid. `time`: by the absolute
+    cut-offs, or, where they are None, at the times that give `ratios` over all interactions. `ratio`:
+    each user's interactions in order, by `ratios`. `random`: the pairs shuffled with `seed`, by
+    `ratios`, per user or over all (`by`). `given`: the dataset's own split table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["last_out", "time", "ratio", "random", "given"]
+    valid_from: int | None = Field(None, description="`time`: first millisecond of valid")
+    test_from: int | None = Field(None, description="`time`: first millisecond of test")
+    ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    by: Literal["user", "all"] = "user"
+    seed: int = 101
+
+
+class RawFile(BaseModel):
+    """One file of the original release.
+
+    Attributes:
+        path: Path below the raw folder.
+        url: Official address; None where only the user can bring it.
+        sha256: Of the downloaded file; None where it is not known, which is then said.
+        unpack: The download is an archive that holds `path`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    url: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    unpack: bool = False
+    required: bool = True
+
+
+class Counts(BaseModel):
+    """Sizes that the source's makers publish, checked after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: int | None = None
+    items: int | None = None
+    interactions: int | None = None
+
+
+class DatasetCard(BaseModel):
+    """Where a dataset comes from, what may be done with it, and how the field uses it.
+
+    Attributes:
+        name: Public name, e.g. `movielens-100k`.
+        tasks: Tasks it supports.
+        text_columns: Item columns that hold text, in order.
+        text_recipe: Default recipe of `tastebench.data.text`.
+        splits: Task to the split the literature uses, where there is one.
+        history_length: Latest items a model may see.
+        seen_on: Whether the reader was tried on the real files or on format fixtures only.
+        generator: Version of the generator, for generated data.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    summary: str = ""
+    source: str | None = None
+    licence: str | None = None
+    redistributable: bool = False
+    citation: str | None = None
+    language: str = "en"
+    tasks: tuple[str, ...] = ("seqrec", "cf")
+    text_columns: tuple[str, ...] = ("title",)
+    text_recipe: str = "title"
+    splits: dict[str, SplitSpec] = {}
+    history_length: int = 50
+    files: tuple[RawFile, ...] = ()
+    known: Counts = Counts()
+    seen_on: Literal["real", "format", "generated", "user"] = "user"
+    generator: str | None = None
+    notes: tuple[str, ...] = ()
