@@ -1,0 +1,303 @@
+"""Record: everything a reader may ask about one run, as one JSON file.
+
+A board is computed from records and from nothing else, so whatever a number depends on is here:
+what was asked for (as given and as resolved), the protocol, the tuning budget, the fingerprints of
+data and vectors, the environment, the cost. The schema only grows; a change of meaning raises
+`SCHEMA_VERSION`, and readers keep reading older versions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tastebench.errors import DataError
+from tastebench.files import read_json, write_json
+from tastebench.runs.spec import RunSpec
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetricValue(_Part):
+    """The mean of a metric over its units, with a bootstrap interval.
+
+    All three numbers are None where no unit has a defined value.
+
+    Attributes:
+        mean: Mean over the units where the metric is defined.
+        low, high: Ends of the 95 % bootstrap interval of the mean.
+        n: Units with a defined value.
+        undefined: Units without one; they are left out of the mean, never counted as 0 or 1.
+    """
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    undefined: int = 0
+
+
+class Percentiles(_Part):
+    """Milliseconds a request, batch 1.
+
+    Attributes:
+        n: Requests that were timed.
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    n: int
+
+
+class Latency(_Part):
+    """How long one request takes, measured while nothing else of the plan runs.
+
+    A request is one test query: its scores over the whole catalogue and the best `k` of them.
+
+    Attributes:
+        cached: The item side and the query's own vector are ready.
+        cold: What the asker needs is encoded within the request: the query's text (search) or the
+            texts of the history (other tasks), then scored as above. None without an encoder and
+            for control encoders.
+        first_ms: The very first request after fitting, which may build the item side.
+        k: Length of the list asked for.
+        budget_seconds: Time limit given to each of the two measurements.
+        load: One-minute load average of the machine when measuring began; None if not known.
+    """
+
+    cached: Percentiles
+    cold: Percentiles | None = None
+    first_ms: float
+    k: int
+    budget_seconds: float
+    load: float | None = None
+
+
+class EncodeStep(_Part):
+    """What it took to turn the catalogue (and the queries) into vectors.
+
+    Attributes:
+        seconds: Wall time of encoding; None where all vectors came from the cache of an earlier
+            plan and their making was not timed.
+        texts: Texts asked for.
+        texts_encoded: Texts that were not in the cache.
+        texts_per_second: Over the encoded ones.
+        tokens: Tokens read, where the encoder counts them.
+        threads: CPU threads it had.
+    """
+
+    seconds: float | None = None
+    texts: int
+    texts_encoded: int
+    texts_per_second: float | None = None
+    tokens: int | None = None
+    cached: bool = False
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+
+
+class Parameters(_Part):
+    """Numbers a model is made of: weights of the encoder, and what the recommender learned."""
+
+    encoder: int | None = None
+    recommender: int | None = None
+
+
+class Cost(_Part):
+    """What the run took.
+
+    Attributes:
+        wall_seconds: From reading the dataset to the last metric; the encode step and the latency
+            measurement are not in it.
+        fit_seconds: Fitting, over all trials of this run.
+        evaluate_seconds: Scoring and measuring the valid and the test part.
+        encode: The encode step that made this run's vectors; shared by all runs that use them.
+        parameters: Sizes.
+        peak_memory_bytes: High-water mark of resident memory of the run's own process.
+        baseline_memory_bytes: Resident memory of that process before it read anything: the
+            interpreter and the libraries.
+        peak_gpu_memory_bytes: Most memory allocated on the GPU; None without one.
+        latency: Per request; None where it was not asked for.
+        energy_joules: Not measured yet.
+        threads: CPU threads the run was given.
+        isolated: The run had a process of its own, so that the memory figures are its own.
+    """
+
+    wall_seconds: float
+    fit_seconds: float | None = None
+    evaluate_seconds: float | None = None
+    encode: EncodeStep | None = None
+    parameters: Parameters = Parameters()
+    peak_memory_bytes: int | None = None
+    baseline_memory_bytes: int | None = None
+    peak_gpu_memory_bytes: int | None = None
+    latency: Latency | None = None
+    energy_joules: float | None = None
+    threads: int = 1
+    isolated: bool = True
+
+
+class Fit(_Part):
+    """How the reported model's training went (the curve itself is in `curves.parquet`).
+
+    Attributes:
+        epochs: Epochs run; None where nothing was iterated.
+        best_epoch: The epoch whose state was kept.
+        converged: Early stopping ended it (True) or the epoch budget did (False); None where nothing
+            was iterated.
+    """
+
+    epochs: int | None = None
+    best_epoch: int | None = None
+    converged: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Trial(_Part):
+    """One setting of the grid.
+
+    Attributes:
+        params: The grid's values in this trial.
+        valid: Headline metric on the validation part; None where it is undefined.
+        chosen: The winner: the greatest `valid`, the first of equals.
+    """
+
+    params: dict[str, Any]
+    valid: float | None
+    seconds: float
+    epochs: int | None = None
+    converged: bool | None = None
+    chosen: bool = False
+
+
+class Budget(_Part):
+    """How much tuning the recommender got; rows whose budgets differ are marked on a board.
+
+    Attributes:
+        grid: Values searched, by hyper-parameter.
+        trials: Settings tried.
+        epochs, patience: Early stopping, where the recommender is trained by epochs.
+        seeds: Seeds of the plan; the grid is searched on the first.
+    """
+
+    grid: dict[str, list[Any]] = {}
+    trials: int = 1
+    epochs: int | None = None
+    patience: int | None = None
+    seeds: tuple[int, ...] = (0,)
+
+
+class Failure(_Part):
+    """Why a run failed.
+
+    Attributes:
+        kind: Class of the error.
+        what, where, fix: As in `tastebench.errors.TastebenchError`.
+        trace: Innermost calls, as `file:line in function`; empty for errors a user can mend.
+    """
+
+    kind: str
+    what: str
+    where: str | None = None
+    fix: str | None = None
+    trace: tuple[str, ...] = ()
+
+
+class Record(BaseModel):
+    """One run.
+
+    Attributes:
+        status: `ok` or `failed`; a failed record has `error` and no metrics.
+        partial: Run with `--limit`: for trying out, never on a board.
+        suite: Name of the plan it belongs to.
+        row_by: What a row of the plan's board is.
+        spec: The run, with all hyper-parameters resolved (after tuning: the winner's).
+        given: The same as the plan states it, before defaults and tuning.
+        spec_hash: Identity of the run: equal hash, equal numbers.
+        protocol, protocol_id: How it was measured; numbers with different ids do not stand in one
+            column.
+        budget, budget_id: How it was tuned.
+        kind: `model`, `control` (what a model must beat) or `ceiling` (cannot be beaten).
+        headline: The metric that ranks.
+        metrics: Test metrics over all units.
+        groups: The same within groups of units (`short` and `complex` queries).
+        valid: Means on the validation part.
+        counts: What was scored, what was left out and why.
+        cost: What it took.
+        fit, trials: Training and tuning.
+        split: What was cut and what this way of cutting leaks, as sentences.
+        environment: Versions, platform, processor, git revision.
+        fingerprints: Dataset values, vectors, model revision.
+        created: When it ended, UTC, ISO 8601.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["ok", "failed"]
+    partial: bool = False
+    suite: str
+    row_by: str
+    spec: RunSpec
+    given: dict[str, Any]
+    spec_hash: str
+    protocol: dict[str, Any]
+    protocol_id: str
+    budget: Budget
+    budget_id: str
+    kind: Literal["model", "control", "ceiling"]
+    headline: str
+    metrics: dict[str, MetricValue] = {}
+    groups: dict[str, dict[str, MetricValue]] = {}
+    valid: dict[str, float | None] = {}
+    counts: dict[str, int] = {}
+    cost: Cost | None = None
+    fit: Fit | None = None
+    trials: tuple[Trial, ...] = ()
+    split: tuple[str, ...] = ()
+    environment: dict[str, Any] = {}
+    fingerprints: dict[str, str | None] = {}
+    error: Failure | None = None
+    created: str = Field(description="UTC, ISO 8601")
+
+    def write(self, folder: Path) -> None:
+        """Writes `record.json` into `folder`, atomically."""
+        write_json(folder / "record.json", self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Reads a `record.json`.
+
+        Raises:
+            DataError: It is not JSON, not a record, or from a newer Tastebench.
+        """
+        fix = "remove its folder and run the plan again: everything else is kept"
+        try:
+            value = read_json(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"unreadable record: {error}", where=str(path), fix=fix) from error
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if not isinstance(version, int):
+            raise DataError("this file is no record", where=str(path), fix=fix)
+        if version > SCHEMA_VERSION:
+            raise DataError(
+                f"record of schema {version}; this Tastebench reads up to {SCHEMA_VERSION}",
+                where=str(path),
+                fix="upgrade tastebench",
+            )
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise DataError(
+                f"broken record: {first['msg']}", where=f"{path}, {key}", fix=fix
+            ) from error

@@ -1,0 +1,81 @@
+"""RunSpec: the tuple that everything hangs on, and its identity."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tastebench.files import hash_json
+
+
+class RunSpec(BaseModel):
+    """One run: which recommender, fed with what, on which task of which dataset.
+
+    Attributes:
+        representation: Forms of an item that the recommender gets, joined with `+`.
+        encoder: What makes the vectors; None where the representation has none.
+        params: Hyper-parameters. In a plan those that were given; in a record all of them.
+        grid: Values to search, by hyper-parameter; empty for none.
+        tuned_on: The seed whose run searches the grid; the other seeds reuse its winner.
+        text_recipe: How an item is put into words; None where no words are needed.
+        threads: CPU threads.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    dataset: str
+    recommender: str
+    representation: str
+    encoder: str | None = None
+    seed: int = 0
+    params: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    tuned_on: int | None = None
+    text_recipe: str | None = None
+    threads: int = 1
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms of the representation, e.g. `("id", "vector")`."""
+        return tuple(self.representation.split("+"))
+
+    @property
+    def label(self) -> str:
+        """For people: `unisrec(vector, minilm)`, or `popularity` where nothing is encoded.
+
+        >>> RunSpec(task="cf", dataset="d", recommender="ease", representation="id").label
+        'ease'
+        """
+        if self.encoder is None and self.representation in {"id", "truth"}:
+            return self.recommender
+        inner = ", ".join(part for part in (self.representation, self.encoder) if part)
+        return f"{self.recommender}({inner})"
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds all seeds and settings of it.
+
+        >>> RunSpec(task="cf", dataset="d", recommender="alpharec", representation="vector",
+        ...         encoder="me/model").folder
+        'alpharec-vector-me_model'
+        """
+        parts = [self.recommender, self.representation, self.encoder or "none"]
+        return "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
+
+    def identity(self, protocol_id: str, encoder_revision: str | None) -> str:
+        """The hash that names the run: 16 hex digits; equal hash, equal numbers.
+
+        Args:
+            protocol_id: Fingerprint of the protocol on this dataset; covers the dataset's values.
+            encoder_revision: Identifies the encoder's weights.
+        """
+        return hash_json(
+            {
+                **self.model_dump(mode="json"),
+                "protocol": protocol_id,
+                "encoder_revision": encoder_revision,
+            }
+        )
