@@ -1,1 +1,116 @@
-"""."""
+"""What is compared: everything that ranks items, from popularity to language models.
+
+A recommender is declared by a `RecommenderCard` (data, cheap to import) and built from its config.
+There is no base class: whatever satisfies `tastebench.contracts.Recommender` and one of the scoring
+protocols can stand here, through the registry, through the entry-point group
+`tastebench.recommenders`, or through `as_recommender`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tastebench.contracts import FORMS, Recommender, RecommenderCard
+from tastebench.errors import UsageError, did_you_mean
+from tastebench.registry import Registry
+
+__all__ = ["RECOMMENDERS", "NoParameters", "as_recommender", "get_recommender"]
+
+RECOMMENDERS: Registry[RecommenderCard] = Registry(
+    "recommender",
+    {
+        "unisrec": "tastebench.recommenders.seqrec.unisrec:CARD",
+        "sasrec": "tastebench.recommenders.seqrec.sasrec:CARD",
+        "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
+        "random": "tastebench.recommenders.baselines.random:CARD",
+        "popularity": "tastebench.recommenders.baselines.popularity:CARD",
+        "item-knn": "tastebench.recommenders.baselines.item_knn:CARD",
+        "ease": "tastebench.recommenders.baselines.ease:CARD",
+        "dot": "tastebench.recommenders.baselines.dot:CARD",
+        "bm25": "tastebench.recommenders.baselines.bm25:CARD",
+        "oracle": "tastebench.recommenders.baselines.oracle:CARD",
+    },
+    group="tastebench.recommenders",
+)
+
+
+class NoParameters(BaseModel):
+    """The config of a recommender that has nothing to set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def get_recommender(name: str) -> RecommenderCard:
+    """The card of the recommender called `name`.
+
+    Raises:
+        UsageError: No such name, or an installed package registered something else under it.
+    """
+    card: object = RECOMMENDERS.get(name)
+    if not isinstance(card, RecommenderCard):
+        raise UsageError(
+            f"recommender {name!r} is registered as a {type(card).__name__}, not as a card",
+            fix="point the entry point at a tastebench.contracts.RecommenderCard",
+        )
+    return card
+
+
+def as_recommender(
+    build: Callable[..., Recommender],
+    name: str,
+    *,
+    tasks: Sequence[str],
+    representations: Sequence[str],
+    config: type[BaseModel] | None = None,
+    summary: str = "",
+) -> RecommenderCard:
+    """Declares anything that has `fit` and `scores` (or `generate`) as a recommender.
+
+    Args:
+        build: A class or function that makes an unfitted recommender. It is called with the config
+            if there is one, else without arguments; every run builds its own.
+        name: Public name.
+        tasks: Tasks it can do, e.g. `("seqrec", "cf")`.
+        representations: Representations it accepts, the default first, e.g. `("vector",)`.
+        config: Pydantic model of its hyper-parameters, all defaulted; None if it has none.
+        summary: One line for lists.
+
+    Raises:
+        UsageError: `build` is an object rather than a way to make one, or a representation names a
+            form that does not exist.
+    """
+    if not callable(build) or (isinstance(build, Recommender) and not isinstance(build, type)):
+        raise UsageError(
+            f"recommender {name!r}: build must make a new recommender, got a "
+            f"{type(build).__name__} object, which would carry what it learned from run to run",
+            fix="pass the class itself, or a function that returns a new object",
+        )
+    _check_representations(name, representations)
+    make: Callable[[Any], Recommender] = build if config else lambda _: build()
+    return RecommenderCard(
+        name=name,
+        summary=summary or name,
+        tasks=_sequence(name, "tasks", tasks),
+        representations=tuple(representations),
+        config=config or NoParameters,
+        build=make,
+    )
+
+
+def _check_representations(name: str, representations: Sequence[str]) -> None:
+    for representation in _sequence(name, "representations", representations):
+        for form in representation.split("+"):
+            if form not in FORMS:
+                raise UsageError(
+                    f"recommender {name!r}: no form {form!r} in representation "
+                    f"{representation!r}: {did_you_mean(form, FORMS)}"
+                )
+
+
+def _sequence(name: str, field: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str) or not values:
+        raise UsageError(f"recommender {name!r}: {field} must be a list of names, got {values!r}")
+    return tuple(values)
