@@ -1,1 +1,1 @@
-"""."""
+"""Raw files to one canonical `Dataset`: tables, preparation, splits, texts, sources, the shop."""

@@ -11,9 +11,9 @@ class SplitSpec(BaseModel):
     """How interactions are cut into train, valid and test.
 
     `last_out`: each user's last interaction is test, the one before valid. `time`: by the absolute
-    cut-offs, or, where they are None, at the times that give `ratios` over all interactions. `ratio`:
-    each user's interactions in order, by `ratios`. `random`: the pairs shuffled with `seed`, by
-    `ratios`, per user or over all (`by`). `given`: the dataset's own split table.
+    cut-offs, or, where they are None, at the times that give `ratios` over all interactions.
+    `ratio`: each user's interactions in order, by `ratios`. `random`: the pairs shuffled with
+    `seed`, by `ratios`, per user or over all (`by`). `given`: the dataset's own split table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

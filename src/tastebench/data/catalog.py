@@ -1,0 +1,205 @@
+"""Datasets by name: prepared ones, public ones that are read or downloaded, the generated shop."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tastebench import files
+from tastebench.data.card import DatasetCard
+from tastebench.data.dataset import Dataset, is_dataset, read_about
+from tastebench.data.tidy import tidy
+from tastebench.errors import DataError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from tastebench.data.sources import Source
+
+STOREFRONT = "storefront"
+
+Progress = Callable[[str], None]
+"""Takes one line of what is being done."""
+
+Status = Literal["ready", "downloadable", "bring raw files", "built in", "damaged"]
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A line of the list of datasets; counts are None until the dataset is prepared."""
+
+    name: str
+    title: str
+    status: Status
+    tasks: tuple[str, ...] = ()
+    licence: str | None = None
+    n_items: int | None = None
+    n_interactions: int | None = None
+
+
+def datasets_folder() -> Path:
+    """Where prepared datasets lie, one folder each."""
+    return files.home() / "datasets"
+
+
+def load_dataset(
+    name: str | Path,
+    *,
+    raw: Path | None = None,
+    refresh: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """The dataset called `name`, prepared on first use and kept for the next.
+
+    Args:
+        name: A prepared or imported dataset, a public one, `storefront`, or the path of a folder
+            that `Dataset.save` wrote.
+        raw: Folder with a public dataset's original files, read instead of downloading. What was
+            prepared before is taken only if it came from files of the same content.
+        refresh: Prepare again even if it is there.
+        progress: Called with a line for each thing that takes time.
+
+    Raises:
+        UsageError: No dataset of that name; the message names the nearest.
+        DataError: Its files cannot be had or read.
+    """
+    say = progress or (lambda line: None)
+    folder = _folder_given(name)
+    if folder is not None:
+        return Dataset.load(folder)
+    name = str(name)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise _unknown(name)
+    kept = datasets_folder() / name
+    if name == STOREFRONT:
+        return _load_storefront(kept, refresh, say)
+    source = _source(name)
+    if source is None:
+        if not is_dataset(kept):
+            raise _unknown(name)
+        return Dataset.load(kept)
+    if is_dataset(kept) and not refresh and raw is None:
+        # The card is what we know today; the data are what was prepared.
+        return replace(Dataset.load(kept), card=source.card)
+    return _prepare(source, kept, raw, refresh, say)
+
+
+def list_datasets() -> list[DatasetRow]:
+    """Every dataset that can be named here: the generated one, public ones, the user's own."""
+    from tastebench.data import storefront
+    from tastebench.data.sources import SOURCES
+
+    builtin = {STOREFRONT: storefront.CARD, **{name: SOURCES.get(name).card for name in SOURCES}}
+    rows = [_row(card, datasets_folder() / name) for name, card in builtin.items()]
+    own = sorted(datasets_folder().glob("*/")) if datasets_folder().is_dir() else []
+    return rows + [_own_row(f) for f in own if f.name not in builtin and is_dataset(f)]
+
+
+def is_public(name: str) -> bool:
+    """Whether `name` is taken by the generated shop or a public dataset."""
+    return name == STOREFRONT or _source(name) is not None
+
+
+def _folder_given(name: str | Path) -> Path | None:
+    """The folder meant by a path, or by a name that can only be a path."""
+    if isinstance(name, Path) or "/" in name or name in (".", ".."):
+        return Path(name).expanduser()
+    return None
+
+
+def _source(name: str) -> Source | None:
+    from tastebench.data.sources import SOURCES
+
+    return SOURCES.get(name) if name in SOURCES else None
+
+
+def _prepare(source: Source, kept: Path, raw: Path | None, refresh: bool, say: Progress) -> Dataset:
+    from tastebench.data.download import fetch
+
+    folder = fetch(source.card, raw=raw, progress=say)
+    if is_dataset(kept) and not refresh:
+        made_of = read_about(kept)["manifest"].get("raw", {})
+        if made_of.get("files") == folder.files:
+            return replace(Dataset.load(kept), card=source.card)
+    say(f"{source.card.name}: reading {folder.path}")
+    tables, repairs = tidy(source.read(folder.path), source.card.name)
+    manifest = {"raw": {"how": folder.how, "files": folder.files}, "repairs": repairs}
+    dataset = Dataset.create(source.card, tables, _stamp(manifest))
+    dataset.save(kept)
+    for reason, rows in repairs.items():
+        say(f"{source.card.name}: {reason}: {rows:,}")
+    return dataset
+
+
+def _load_storefront(kept: Path, refresh: bool, say: Progress) -> Dataset:
+    from tastebench.data import storefront
+
+    card = storefront.CARD
+    if is_dataset(kept) and not refresh:
+        dataset = Dataset.load(kept)
+        if dataset.card.generator == card.generator:
+            return replace(dataset, card=card)
+    say(f"{STOREFRONT}: generating (version {card.generator})")
+    dataset = Dataset.create(card, storefront.generate(), _stamp({"generator": card.generator}))
+    dataset.save(kept)
+    return dataset
+
+
+def _stamp(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with the version that made it and when."""
+    from tastebench import __version__
+
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"tastebench": __version__, "prepared": made, **manifest}
+
+
+def _row(card: DatasetCard, kept: Path) -> DatasetRow:
+    """The line of a dataset whose card is ours."""
+    status: Status
+    if card.name == STOREFRONT:
+        status = "built in"
+    elif is_dataset(kept):
+        status = "ready"
+    else:
+        urls = [file.url for file in card.files if file.required]
+        status = "downloadable" if urls and all(urls) else "bring raw files"
+    items, interactions = _sizes(kept)
+    return DatasetRow(card.name, card.title, status, card.tasks, card.licence, items, interactions)
+
+
+def _own_row(folder: Path) -> DatasetRow:
+    """The line of an imported dataset; a damaged one is listed as such, so that it can be found."""
+    try:
+        card = DatasetCard.model_validate(read_about(folder)["card"])
+    except (DataError, ValueError):
+        return DatasetRow(folder.name, "", "damaged")
+    items, interactions = _sizes(folder)
+    return DatasetRow(
+        folder.name, card.title, "ready", card.tasks, card.licence, items, interactions
+    )
+
+
+def _sizes(folder: Path) -> tuple[int | None, int | None]:
+    if not is_dataset(folder):
+        return None, None
+    try:
+        rows = read_about(folder)["rows"]
+    except DataError:
+        return None, None
+    return rows.get("items"), rows.get("interactions")
+
+
+def _unknown(name: str) -> UsageError:
+    names = [row.name for row in list_datasets()]
+    hint = did_you_mean(name, names) if len(names) < 20 else _near(name, names)
+    return UsageError(
+        f"unknown dataset {name!r}{': ' + hint if hint else ''}",
+        fix="`tastebench data list` shows all; `tastebench data import` makes one of your files",
+    )
+
+
+def _near(name: str, names: list[str]) -> str:
+    hint = did_you_mean(name, names)
+    return "" if hint.startswith("known:") else hint

@@ -1,0 +1,229 @@
+"""Dataset: tables, card, manifest and the fingerprint of their values, kept as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import polars as pl
+
+from tastebench.data.card import DatasetCard
+from tastebench.data.fingerprint import fingerprint
+from tastebench.data.schema import TableName, Tables, validate
+from tastebench.errors import DataError
+from tastebench.files import atomic_folder, read_json, write_json
+
+FORMAT = 1
+"""Version of the folder layout that `Dataset.save` writes."""
+
+_ABOUT = "dataset.json"
+
+
+class Events(NamedTuple):
+    """The interactions as arrays, sorted by user, then time, then raw row.
+
+    Attributes:
+        user: Row in `Dataset.user_ids`, int64 `[n]`, ascending.
+        item: Row in the items table, int32 `[n]`.
+        time: Milliseconds, int64 `[n]`; None where the dataset has no times.
+        row: Row of `tables.interactions` the event is, int64 `[n]`.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray | None
+    row: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One dataset as everything after `data/` sees it. Make one with `Dataset.create`.
+
+    Attributes:
+        fingerprint: SHA-256 over the values of all tables and arrays, 64 hex digits; independent of
+            the platform, of Parquet's encoding and of the order of columns.
+        manifest: How it was made: raw files and their hashes, filters, rows dropped and why.
+    """
+
+    card: DatasetCard
+    tables: Tables
+    fingerprint: str
+    manifest: dict[str, Any]
+
+    @classmethod
+    def create(
+        cls, card: DatasetCard, tables: Tables, manifest: Mapping[str, Any] | None = None
+    ) -> Dataset:
+        """Validates the tables and fingerprints them.
+
+        Raises:
+            DataError: The tables are not canonical; see `tastebench.data.schema.validate`.
+        """
+        tables = validate(tables, card.name)
+        return cls(card, tables, fingerprint(tables), dict(manifest or {}))
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    @property
+    def n_items(self) -> int:
+        """Rows of the items table."""
+        return len(self.tables.items)
+
+    @property
+    def n_users(self) -> int:
+        """Users with at least one interaction."""
+        return len(self.user_ids)
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """Ids in the order of the items table: row = item index."""
+        return self.tables.items["item_id"]
+
+    @cached_property
+    def user_ids(self) -> pl.Series:
+        """Ids in order of first appearance in the interactions: row = user index."""
+        if self.tables.interactions is None:
+            return pl.Series("user_id", [], dtype=pl.String)
+        return self.tables.interactions["user_id"].unique(maintain_order=True)
+
+    def events(self) -> Events:
+        """The interactions as sorted index arrays; computed once, not to be written to."""
+        return self._events
+
+    @cached_property
+    def _events(self) -> Events:
+        frame = self.tables.interactions
+        if frame is None:
+            empty = np.empty(0, dtype=np.int64)
+            return Events(empty, empty.astype(np.int32), None, empty)
+        user = positions(frame["user_id"], self.user_ids)
+        item = positions(frame["item_id"], self.item_ids).astype(np.int32)
+        time = None if frame["time"].null_count() else frame["time"].to_numpy()
+        order = np.lexsort((frame["row"].to_numpy(), *(() if time is None else (time,)), user))
+        arrays = [user[order], item[order], None if time is None else time[order], order]
+        for array in arrays:
+            if array is not None:
+                array.flags.writeable = False
+        return Events(*arrays)
+
+    def save(self, folder: Path) -> None:
+        """Writes the dataset as a folder, atomically: the old content or the new, never a half."""
+        with atomic_folder(Path(folder)) as target:
+            for name, frame in self.tables.frames():
+                frame.write_parquet(target / f"{name}.parquet", compression="zstd")
+            for key, array in self.tables.arrays.items():
+                np.save(target / f"{key}.npy", array, allow_pickle=False)
+            about = {
+                "format": FORMAT,
+                "card": self.card.model_dump(mode="json"),
+                "fingerprint": self.fingerprint,
+                "rows": {name: len(frame) for name, frame in self.tables.frames()},
+                "arrays": sorted(self.tables.arrays),
+                "manifest": self.manifest,
+            }
+            write_json(target / _ABOUT, about)
+
+    @classmethod
+    def load(cls, folder: Path, *, verify: bool = False) -> Dataset:
+        """Reads what `save` wrote; arrays are memory-mapped.
+
+        Args:
+            folder: A folder written by `save`.
+            verify: Compute the fingerprint again and compare.
+
+        Raises:
+            DataError: Nothing there, a file is missing, cut off or changed, or another format.
+        """
+        folder = Path(folder)
+        about = read_about(folder)
+        frames: dict[TableName, pl.DataFrame] = {}
+        for name in get_args(TableName):
+            if name in about["rows"]:
+                frames[name] = _read_table(folder / f"{name}.parquet", about["rows"][name])
+        arrays = {key: _read_array(folder / f"{key}.npy") for key in about["arrays"]}
+        tables = Tables(**frames, arrays=arrays)  # type: ignore[arg-type]
+        dataset = cls(
+            DatasetCard.model_validate(about["card"]),
+            tables,
+            about["fingerprint"],
+            about["manifest"],
+        )
+        if verify and fingerprint(tables) != dataset.fingerprint:
+            raise _damaged(folder, "its values are not those that were saved")
+        return dataset
+
+
+def positions(ids: pl.Series, index: pl.Series) -> np.ndarray:
+    """The row of each id in `index` (unique ids), int64; -1 where it is not there."""
+    table = pl.DataFrame({"id": index, "position": np.arange(len(index), dtype=np.int64)})
+    found = ids.alias("id").to_frame().join(table, on="id", how="left", maintain_order="left")
+    # A copy: what Polars hands out may be a read-only view of its own memory.
+    result: np.ndarray = found["position"].fill_null(-1).to_numpy().copy()
+    return result
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether `folder` was written by `Dataset.save`."""
+    return (folder / _ABOUT).is_file()
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """`dataset.json` of a saved dataset: card, fingerprint, row counts, manifest.
+
+    Raises:
+        DataError: It is not there, not readable, or of another format.
+    """
+    path = folder / _ABOUT
+    try:
+        about = read_json(path)
+    except FileNotFoundError:
+        raise DataError(
+            "there is no dataset here",
+            where=str(folder),
+            fix="a dataset is a folder with dataset.json: `tastebench data import` makes one",
+        ) from None
+    except ValueError as error:  # not UTF-8 or not JSON
+        raise _damaged(path, str(error)) from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise DataError(
+            "this dataset was saved in another format",
+            where=str(path),
+            fix=f"prepare it again; this version reads format {FORMAT}",
+        )
+    lacking = {"card", "fingerprint", "rows", "arrays", "manifest"} - set(about)
+    if lacking:
+        raise _damaged(path, f"it lacks {', '.join(sorted(lacking))}")
+    return about
+
+
+def _read_table(path: Path, rows: int) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _damaged(path, str(error).splitlines()[0]) from error
+    if len(frame) != rows:
+        raise _damaged(path, f"it has {len(frame):,} rows, {rows:,} were saved")
+    return frame
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    return array
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"a file of the dataset is missing or damaged: {why}",
+        where=str(path),
+        fix="prepare or import the dataset again (its folder may be deleted)",
+    )
