@@ -151,8 +151,8 @@ class Fit(_Part):
     Attributes:
         epochs: Epochs run; None where nothing was iterated.
         best_epoch: The epoch whose state was kept.
-        converged: Early stopping ended it (True) or the epoch budget did (False); None where nothing
-            was iterated.
+        converged: Early stopping ended it (True) or the epoch budget did (False); None where
+            nothing was iterated.
     """
 
     epochs: int | None = None

@@ -1,0 +1,370 @@
+"""From a plan to its runs: what is multiplied, what is left out and why, and each run's identity.
+
+A recommender that reads vectors is multiplied by the encoders, every other one runs once; all are
+multiplied by datasets, tasks, representations and seeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from tastebench.contracts import EncoderCard, RecommenderCard
+from tastebench.errors import UsageError, did_you_mean
+from tastebench.files import hash_json
+from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
+from tastebench.runs.record import Budget
+from tastebench.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tastebench.data.dataset import Dataset
+    from tastebench.tasks import Task, TaskProtocol
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run to do, with everything its record will say about what was asked for.
+
+    Attributes:
+        given: The run as the plan states it, before defaults.
+        spec_hash: Identity; names the folder.
+        headline: Metric that picks the winner of a grid.
+        kind: `model`, `control` or `ceiling`.
+        volatile: It uses an object without a revision, so an earlier result may be stale: it is
+            always run again.
+        winner_hash: Identity of the run whose winner this one reuses; None if it needs none.
+    """
+
+    spec: RunSpec
+    given: dict[str, Any]
+    spec_hash: str
+    protocol: TaskProtocol
+    protocol_id: str
+    budget: Budget
+    budget_id: str
+    kind: Literal["model", "control", "ceiling"]
+    volatile: bool = False
+    winner_hash: str | None = None
+
+    @property
+    def headline(self) -> str:
+        """The metric that models are selected and ordered by."""
+        return self.protocol.headline
+
+    @property
+    def partial(self) -> bool:
+        """Whether only some users or queries are asked."""
+        return self.protocol.limit is not None
+
+    @property
+    def searches(self) -> bool:
+        """Whether this run searches the grid, rather than reuse the winner of another seed."""
+        return bool(self.spec.grid) and self.spec.seed == self.spec.tuned_on
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the names in a plan stand for.
+
+    Attributes:
+        datasets: Loaded datasets by name.
+        encoders: Cards by name.
+        recommenders: Cards of objects that the caller brought; they win over registered names.
+    """
+
+    datasets: Mapping[str, Dataset]
+    encoders: Mapping[str, EncoderCard]
+    recommenders: Mapping[str, RecommenderCard] = field(default_factory=dict)
+
+    def recommender(self, name: str) -> RecommenderCard:
+        """The card called `name`."""
+        from tastebench.recommenders import get_recommender
+
+        return self.recommenders.get(name) or get_recommender(name)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The runs of a plan, and sentences about what it named but cannot do."""
+
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+
+def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expansion:
+    """All runs of a plan, a seed that searches a grid before the seeds that reuse its winner.
+
+    Args:
+        plan: What to run.
+        resources: What its names stand for.
+        limit: At most so many users or queries are asked; marks the runs as partial.
+
+    Raises:
+        UsageError: A name, hyper-parameter or protocol field is unknown, no run is left, or a
+            recommender reads vectors and the plan names no encoder.
+    """
+    _check_tasks(plan)
+    _check_grid(plan, resources)
+    notes: list[str] = []
+    runs = [
+        run
+        for name in (choice.name for choice in plan.datasets)
+        for task in _tasks_of(plan, resources.datasets[name], notes)
+        for run in _runs_of(plan, resources, name, task, limit, notes)
+    ]
+    if not runs:
+        raise UsageError(
+            "the plan has no runs: " + ("; ".join(notes) or "nothing is left of it"),
+            fix="tastebench show DATASET says which tasks a dataset supports",
+        )
+    return Expansion(tuple(runs), tuple(dict.fromkeys(notes)))
+
+
+# ------------------------------------------------------------------------------------------ tasks
+
+
+def _check_tasks(plan: Plan) -> None:
+    from tastebench.tasks import TASKS
+
+    for name in [*(plan.tasks or ()), *plan.protocol]:
+        TASKS.get(name)
+
+
+def _tasks_of(plan: Plan, dataset: Dataset, notes: list[str]) -> list[Task]:
+    from tastebench.tasks import TASKS
+
+    supported = [name for name in dataset.card.tasks if name in TASKS]
+    if plan.tasks is None:
+        return [TASKS.get(name) for name in supported]
+    for name in plan.tasks:
+        if name not in supported:
+            notes.append(f"{dataset.card.name} has no {name} (it has {', '.join(supported)})")
+    return [TASKS.get(name) for name in plan.tasks if name in supported]
+
+
+def _protocol(
+    plan: Plan, task: Task, dataset: Dataset, limit: int | None
+) -> tuple[TaskProtocol, str]:
+    from tastebench.tasks import TaskProtocol
+
+    overrides = dict(plan.protocol.get(task.name, {}))
+    if isinstance(overrides.get("split"), str):
+        overrides["split"] = {"kind": overrides["split"]}
+    if isinstance(overrides.get("metrics"), str):
+        overrides["metrics"] = [overrides["metrics"]]
+    if limit is not None:
+        overrides["limit"] = limit
+    try:
+        protocol = task.protocol(dataset, **overrides)
+    except ValidationError as error:
+        message, _ = describe_invalid(error, TaskProtocol)
+        raise UsageError(message, where=f"protocol.{task.name} of plan {plan.name!r}") from error
+    return protocol, protocol.fingerprint(dataset)
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def _runs_of(
+    plan: Plan,
+    resources: Resources,
+    dataset_name: str,
+    task: Task,
+    limit: int | None,
+    notes: list[str],
+) -> Iterator[Run]:
+    dataset = resources.datasets[dataset_name]
+    protocol, protocol_id = _protocol(plan, task, dataset, limit)
+    for choice in _choices(plan, resources, task):
+        card = resources.recommender(choice.name)
+        for representation in _representations(plan, choice, card):
+            forms = representation.split("+")
+            if "truth" in forms and dataset.card.generator is None:
+                notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
+                continue
+            for encoder in _encoders(plan, card, forms):
+                yield from (
+                    _run(plan, resources, choice, card, spec, protocol, protocol_id)
+                    for spec in _specs(plan, dataset, task, card, representation, encoder)
+                )
+
+
+def _choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:
+    """The recommenders of a plan that can do a task, or the task's own where it names none."""
+    if plan.recommenders is None:
+        names = dict.fromkeys([task.default_recommender, *task.controls])
+        return [RecommenderChoice(name=name) for name in names]
+    able = []
+    for choice in plan.recommenders:
+        can = resources.recommender(choice.name).tasks
+        for wanted in choice.tasks or ():
+            if wanted not in can:
+                raise UsageError(f"{choice.name} cannot do {wanted} (it can {', '.join(can)})")
+        if task.name in (choice.tasks or can):
+            able.append(choice)
+    return able
+
+
+def _representations(
+    plan: Plan, choice: RecommenderChoice, card: RecommenderCard
+) -> tuple[str, ...]:
+    for wanted in choice.representations or ():
+        if wanted not in card.representations:
+            raise UsageError(
+                f"{card.name} does not take {wanted!r}: "
+                f"{did_you_mean(wanted, card.representations)}"
+            )
+    accepted = tuple(r for r in plan.representations or () if r in card.representations)
+    return choice.representations or accepted or card.representations[:1]
+
+
+def _encoders(plan: Plan, card: RecommenderCard, forms: Sequence[str]) -> tuple[str | None, ...]:
+    if "vector" not in forms:
+        return (None,)
+    if not plan.encoders:
+        raise UsageError(
+            f"{card.name} reads item vectors and the plan names no encoder",
+            where=f"plan {plan.name!r}",
+            fix="encoders: [minilm, tfidf-svd, random]",
+        )
+    return plan.encoders
+
+
+def _specs(
+    plan: Plan,
+    dataset: Dataset,
+    task: Task,
+    card: RecommenderCard,
+    representation: str,
+    encoder: str | None,
+) -> Iterator[RunSpec]:
+    worded = {"text", "vector"} & set(representation.split("+"))
+    for seed in plan.seeds:
+        yield RunSpec(
+            task=task.name,
+            dataset=dataset.card.name,
+            recommender=card.name,
+            representation=representation,
+            encoder=encoder,
+            seed=seed,
+            text_recipe=(plan.text_recipe or dataset.card.text_recipe) if worded else None,
+            threads=plan.threads,
+        )
+
+
+def _run(
+    plan: Plan,
+    resources: Resources,
+    choice: RecommenderChoice,
+    card: RecommenderCard,
+    bare: RunSpec,
+    protocol: TaskProtocol,
+    protocol_id: str,
+) -> Run:
+    grid = _grid(plan, choice, card)
+    config = resolve(card, choice.params)
+    spec = bare.model_copy(
+        update={
+            "params": {k: v for k, v in config.items() if k not in grid},
+            "grid": grid,
+            "tuned_on": plan.seeds[0] if grid else None,
+        }
+    )
+    given = bare.model_dump(exclude_none=True, exclude={"params", "grid", "tuned_on"})
+    given |= {"params": choice.params, "grid": grid}
+    encoder = resources.encoders[spec.encoder] if spec.encoder else None
+    revision = encoder.revision if encoder else None
+    budget = Budget(
+        grid=grid,
+        trials=len(combinations(grid)),
+        epochs=_number(config, "epochs"),
+        patience=_number(config, "patience"),
+        seeds=plan.seeds,
+    )
+    reuses = bool(grid) and spec.seed != spec.tuned_on
+    first = spec.model_copy(update={"seed": plan.seeds[0]})
+    return Run(
+        spec=spec,
+        given=given,
+        spec_hash=spec.identity(protocol_id, revision),
+        protocol=protocol,
+        protocol_id=protocol_id,
+        budget=budget,
+        budget_id=hash_json(budget.model_dump(mode="json"), length=12),
+        kind="control" if encoder and encoder.control and card.kind == "model" else card.kind,
+        volatile=card.name in resources.recommenders or (encoder is not None and revision is None),
+        winner_hash=first.identity(protocol_id, revision) if reuses else None,
+    )
+
+
+# ------------------------------------------------------------------------------- hyper-parameters
+
+
+def resolve(card: RecommenderCard, params: Mapping[str, Any]) -> dict[str, Any]:
+    """All hyper-parameters of a recommender, the given ones over the defaults, as JSON values.
+
+    Raises:
+        UsageError: A name or a value that its config does not accept.
+    """
+    try:
+        config: BaseModel = card.config(**params)
+    except ValidationError as error:
+        message, _ = describe_invalid(error, card.config)
+        raise UsageError(message, where=f"hyper-parameters of {card.name}") from error
+    values: dict[str, Any] = config.model_dump(mode="json")
+    return values
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every setting of a grid, the last key varying fastest; one empty setting for no grid.
+
+    >>> combinations({"lr": [1, 2], "width": [8]})
+    [{'lr': 1, 'width': 8}, {'lr': 2, 'width': 8}]
+    """
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _check_grid(plan: Plan, resources: Resources) -> None:
+    """Every key of the plan's grid must belong to some recommender of the plan."""
+    from tastebench.tasks import TASKS
+
+    if plan.recommenders is None:
+        names = plan.tasks or TASKS.names()
+        cards = [resources.recommender(TASKS.get(name).default_recommender) for name in names]
+    else:
+        cards = [resources.recommender(choice.name) for choice in plan.recommenders]
+    known = {key for card in cards for key in card.config.model_fields}
+    for key in plan.grid:
+        if key not in known:
+            raise UsageError(
+                f"no recommender of the plan has a hyper-parameter {key!r}: "
+                f"{did_you_mean(key, known)}",
+                where=f"grid of plan {plan.name!r}",
+            )
+
+
+def _grid(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[str, list[Any]]:
+    """The values a recommender searches, each as its config reads it."""
+    own = choice.grid is not None
+    grid = choice.grid if choice.grid is not None else plan.grid
+    searched = {
+        key: values
+        for key, values in grid.items()
+        if own or (key in card.config.model_fields and key not in choice.params)
+    }
+    both = sorted(set(searched) & set(choice.params))
+    if both:
+        raise UsageError(f"{card.name} both sets and searches {', '.join(both)}")
+    return {
+        key: [resolve(card, {**choice.params, key: value})[key] for value in values]
+        for key, values in searched.items()
+    }
+
+
+def _number(config: Mapping[str, Any], key: str) -> int | None:
+    value = config.get(key)
+    return value if isinstance(value, int) else None

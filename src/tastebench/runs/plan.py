@@ -1,0 +1,228 @@
+"""Plan: a product of runs as one YAML file, the same schema for a user's study and a shipped suite.
+
+Unknown keys are errors that name the nearest valid one and, where the plan is a file, the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from tastebench.errors import UsageError, did_you_mean
+from tastebench.runs.yaml_lines import Lines, parse_yaml
+
+Grid = dict[str, Annotated[list[Any], Field(min_length=1)]]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    # `encoders: minilm` and `seeds: 0` mean what they say.
+    return [value] if isinstance(value, (str, int, dict)) else value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetChoice(_Part):
+    """A dataset by name, and where its raw files lie if it has to be made from them."""
+
+    name: Name
+    raw: Path | None = None
+
+
+class RecommenderChoice(_Part):
+    """A recommender with settings of its own.
+
+    Attributes:
+        params: Hyper-parameters that differ from the defaults.
+        grid: Values to search; takes the place of the plan's grid.
+        representations: What it is fed with; None means what the plan or else its card says.
+        tasks: Where it runs; None means wherever it can.
+    """
+
+    name: Name
+    params: dict[str, Any] = {}
+    grid: Grid | None = None
+    representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    tasks: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+
+
+Dataset_ = Annotated[DatasetChoice, BeforeValidator(_by_name)]
+Recommender_ = Annotated[RecommenderChoice, BeforeValidator(_by_name)]
+
+
+class Plan(_Part):
+    """What to run.
+
+    Attributes:
+        name: Names the folder of its records and the board.
+        datasets: At least one.
+        tasks: None means every task that a dataset supports.
+        encoders: What makes item vectors; needed where a recommender reads vectors.
+        recommenders: None means each task's default recommender and its controls.
+        representations: What the recommenders are fed with, where they accept it; None means each
+            one's default.
+        grid: Values to search, for every recommender that has such a hyper-parameter.
+        seeds: The grid is searched on the first, its winner reused for the others.
+        row_by: What a row of the board is.
+        protocol: Task to fields of its protocol that differ from the dataset's default.
+        text_recipe: How items are put into words; None means what the dataset's card says.
+        threads: CPU threads a run; part of what a number depends on, so it does not follow the
+            machine.
+        latency_seconds: Time limit of each latency measurement; 0 measures none.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    datasets: Annotated[tuple[Dataset_, ...], BeforeValidator(_listed), Field(min_length=1)]
+    tasks: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    encoders: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    recommenders: Annotated[tuple[Recommender_, ...], BeforeValidator(_listed)] | None = None
+    representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    grid: Grid = {}
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)
+    ] = (0,)
+    row_by: Literal["encoder", "recommender"] = "encoder"
+    protocol: dict[str, dict[str, Any]] = {}
+    text_recipe: str | None = None
+    threads: Annotated[int, Field(ge=1)] = 1
+    latency_seconds: Annotated[float, Field(ge=0)] = 30.0
+
+    @model_validator(mode="after")
+    def _no_doubles(self) -> Plan:
+        lists: dict[str, Sequence[Any]] = {
+            "datasets": [choice.name for choice in self.datasets],
+            "tasks": self.tasks or (),
+            "encoders": self.encoders,
+            "seeds": self.seeds,
+        }
+        for key, names in lists.items():
+            doubles = sorted({str(name) for name in names if list(names).count(name) > 1})
+            if doubles:
+                raise ValueError(f"{key} names {', '.join(doubles)} more than once")
+        return self
+
+
+def load_plan(path: Path, settings: Sequence[str] = ()) -> Plan:
+    """Reads a plan from a YAML file.
+
+    Args:
+        path: The file.
+        settings: Overrides as `key=value`, dotted keys reach inside, values are YAML:
+            `protocol.seqrec.history_length=20`.
+
+    Raises:
+        UsageError: The file is missing or not YAML, a key is unknown or a value cannot be meant.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"no plan at {path}", fix="tastebench list suites, or give the path of a YAML file"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the plan: {error}", where=str(path)) from error
+    value, lines = parse_yaml(text, str(path))
+    return make_plan(value, where=str(path), lines=lines, settings=settings)
+
+
+def make_plan(
+    value: Any, *, where: str = "plan", lines: Lines | None = None, settings: Sequence[str] = ()
+) -> Plan:
+    """Checks a mapping and makes it a plan.
+
+    Args:
+        value: What the YAML file would hold.
+        where: Says in messages where it came from.
+        lines: Where each key stands in the file.
+        settings: As in `load_plan`.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageError("a plan is a mapping of keys to values", where=where, fix=_EXAMPLE)
+    merged = _override(value, settings)
+    try:
+        return Plan.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, where, lines or {}) from error
+
+
+def describe_invalid(error: ValidationError, model: type[BaseModel]) -> tuple[str, tuple[Any, ...]]:
+    """The first problem of a validation in one sentence, and the path of its key."""
+    first = error.errors()[0]
+    path = first["loc"]
+    key = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return f"unknown key {path[-1]!r}: {did_you_mean(str(path[-1]), known)}", path
+    if first["type"] == "missing":
+        return f"{key!r} is missing", path
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    return (f"{key}: {message}{got}" if key else message), path
+
+
+_EXAMPLE = "e.g. name: my-study / datasets: [storefront] / encoders: [tfidf-svd, random]"
+_NESTED: dict[str, type[BaseModel]] = {
+    "datasets": DatasetChoice,
+    "recommenders": RecommenderChoice,
+}
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> Iterator[str]:
+    inner = _NESTED.get(str(path[0]), model) if path else model
+    return iter(inner.model_fields)
+
+
+def _explain(error: ValidationError, where: str, lines: Lines) -> UsageError:
+    message, path = describe_invalid(error, Plan)
+    while path and path not in lines:
+        path = path[:-1]
+    place = f"{where}, line {lines[path]}" if path else where
+    return UsageError(message, where=place, fix=_EXAMPLE if "missing" in message else None)
+
+
+def _override(value: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    merged = dict(value)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UsageError(
+                f"cannot read {setting!r}", where="--set", fix="--set seeds=[0,1] (key=value)"
+            )
+        new, _ = parse_yaml(text, f"--set {key}")
+        _put(merged, parts, new, setting)
+    return merged
+
+
+def _put(target: dict[str, Any], path: list[str], value: Any, setting: str) -> None:
+    """Sets one nested key on copies, so that the caller's mapping stays as it is."""
+    head, *rest = path
+    if not rest:
+        target[head] = value
+        return
+    inner = target.get(head)
+    if inner is not None and not isinstance(inner, Mapping):
+        raise UsageError(
+            f"cannot set {setting!r}: {head!r} holds no keys",
+            where="--set",
+            fix=f"--set {head}=...",
+        )
+    target[head] = dict(inner or {})
+    _put(target[head], rest, value, setting)

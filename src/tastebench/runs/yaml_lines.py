@@ -1,0 +1,66 @@
+"""YAML as people mean it: `1e-3` is a number, a key named twice an error, lines are kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from tastebench.errors import UsageError
+
+Lines = dict[tuple[Any, ...], int]
+"""Path of a key (`("recommenders", 0, "params")`) to its line, counted from 1."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-3` as text, for want of a dot; YAML 1.2 and everybody else do not."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
+    """The value of a YAML text, and the line of every key in it.
+
+    Raises:
+        UsageError: It is not YAML, or a mapping names a key twice.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        lines: Lines = {}
+        if node is None:
+            return None, lines
+        _walk(node, (), lines, where)
+        return loader.construct_document(node), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}, line {mark.line + 1}" if mark else where
+        problem = getattr(error, "problem", None) or str(error)
+        raise UsageError(f"not valid YAML: {problem}", where=place) from error
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, where: str) -> None:
+    if path:
+        lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*path, key.value)
+            if inner in lines:
+                raise UsageError(
+                    f"key {key.value!r} stands twice",
+                    where=f"{where}, lines {lines[inner]} and {key.start_mark.line + 1}",
+                )
+            lines[inner] = key.start_mark.line + 1
+            _walk(value, inner, lines, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*path, index), lines, where)
