@@ -31,15 +31,20 @@ class RawFile(BaseModel):
 
     Attributes:
         path: Path below the raw folder.
+        also: Other names under which a user may have it, tried in order after `path`.
         url: Official address; None where only the user can bring it.
+        mirrors: Further addresses of the same bytes, tried in order after `url`.
         sha256: Of the downloaded file; None where it is not known, which is then said.
+        bytes: Size of the downloaded file, where it is known.
         unpack: The download is an archive that holds `path`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
+    also: tuple[str, ...] = ()
     url: str | None = None
+    mirrors: tuple[str, ...] = ()
     sha256: str | None = None
     bytes: int | None = None
     unpack: bool = False
