@@ -160,6 +160,8 @@ class Items:
         vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
         side: Attribute columns by name, integer codes `[n]` each, -1 where missing.
         truth: True preferences, for the ceiling on generated data only.
+        forms: The forms of the representation, in order. Only this tells `id+vector` from `vector`:
+            an id needs no data, so it has no field of its own.
     """
 
     n: int
@@ -167,6 +169,7 @@ class Items:
     vector: np.ndarray | None = None
     side: dict[str, np.ndarray] | None = None
     truth: Truth | None = None
+    forms: tuple[Form, ...] = ()
 
 
 # ----------------------------------------------------------------------------- what is answered
