@@ -1,0 +1,202 @@
+"""From questions to an `Evaluation`: rank, measure, average, label; the same for every task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from tastebench.contracts import Evaluation, GeneratesItems, Queries, Ranking, ScoresItems
+from tastebench.errors import ProtocolError
+from tastebench.metrics.grammar import parse_all
+from tastebench.metrics.measure import measure
+from tastebench.metrics.ranks import Ranks
+from tastebench.ragged import Ragged
+from tastebench.tasks.protocol import TaskProtocol
+from tastebench.tasks.rank import rank_targets, top_k
+
+GENERATED = 100
+"""Items a generating recommender is asked for where no metric has a cut-off."""
+
+HISTORY_EDGES = (1, 5, 10, 20, 50)
+HISTORY_LABELS = ("0", "1-4", "5-9", "10-19", "20-49", "50+")
+POPULARITY_LABELS = ("cold", "tail", "middle", "head")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What one part of a problem asks, one row a question, ascending by unit.
+
+    Attributes:
+        unit: What `ids` are.
+        ids: User or query of each row, int64 `[n]`, ascending; a user may have several rows.
+        relevant: The right answers.
+        gain: Their grades; None means 1 each.
+        exclude: Items that are no candidates; None means none.
+        segments: Labels of each *unit*, in ascending order of its id.
+        counts: What was left out before asking, and why.
+    """
+
+    unit: Literal["user", "query"]
+    ids: np.ndarray
+    n_items: int
+    queries: Queries
+    relevant: Ragged
+    gain: Ragged | None = None
+    exclude: Ragged | None = None
+    segments: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def measure_answers(
+    recommender: Any, asked: Asked, protocol: TaskProtocol, *, top_k: int = 0
+) -> Evaluation:
+    """Ranks the catalogue for every question and measures where the right answers stand.
+
+    With `average: user` a row of the result is a user (the mean over the user's rows for which a
+    metric is defined), else a row is a question and ids repeat.
+
+    Raises:
+        ProtocolError: Nothing to ask, or answers that cannot be used.
+    """
+    if not len(asked.queries):
+        left_out = ", ".join(f"{name} {count:,}" for name, count in asked.counts.items())
+        raise ProtocolError(
+            f"there is nothing to ask in this part ({left_out or 'it is empty'})",
+            fix="choose another split, or a dataset with more interactions",
+        )
+    ranks, top, counts = _ranks(recommender, asked, protocol, top_k)
+    rows = measure(protocol.metrics, ranks)
+    units, row_unit = np.unique(asked.ids, return_inverse=True)
+    segments = asked.segments
+    if protocol.average == "user":
+        ids = units
+        values = {name: mean_by(row_unit, column, len(units)) for name, column in rows.items()}
+    else:
+        ids, values = asked.ids, rows
+        segments = {name: labels[row_unit] for name, labels in segments.items()}
+    counts = {"asked": len(asked.queries), f"{asked.unit}s": len(units), **asked.counts, **counts}
+    return Evaluation(asked.unit, ids, values, segments, counts, top)
+
+
+def _ranks(
+    recommender: Any, asked: Asked, protocol: TaskProtocol, k: int
+) -> tuple[Ranks, Ranking | None, dict[str, int]]:
+    """Ranks of the right answers, the best items if asked for, and what is worth counting."""
+    if not isinstance(recommender, ScoresItems) and isinstance(recommender, GeneratesItems):
+        return _generated(recommender, asked, protocol, k)
+    ranks = rank_targets(
+        recommender,
+        asked.queries,
+        asked.relevant,
+        asked.n_items,
+        exclude=asked.exclude,
+        gain=asked.gain,
+    )
+    top = None
+    if k:
+        top = top_k(recommender, asked.queries, k, asked.n_items, exclude=asked.exclude)
+    counts = {"targets": len(ranks.tied.values), "tied": int((ranks.tied.values > 1).sum())}
+    return ranks, top, counts
+
+
+def _generated(
+    recommender: GeneratesItems, asked: Asked, protocol: TaskProtocol, k: int
+) -> tuple[Ranks, Ranking | None, dict[str, int]]:
+    cuts = [metric.k or GENERATED for metric in parse_all(protocol.metrics)]
+    depth = min(max(*cuts, k), asked.n_items)
+    ranking = top_k(recommender, asked.queries, depth, asked.n_items, exclude=asked.exclude)
+    ranks = Ranks.from_ranking(ranking, asked.relevant, asked.gain)
+    counts = {
+        "targets": len(ranks.above.values),
+        "tied": 0,
+        "not_generated": int((~ranks.ranked).sum()),
+        "invalid": int((ranking.items < 0).sum()),
+        "duplicate": _repeats(ranking.items),
+    }
+    top = Ranking(ranking.items[:, :k], ranking.scores[:, :k]) if k else None
+    return ranks, top, counts
+
+
+def _repeats(items: np.ndarray) -> int:
+    """Slots that name an item an earlier slot of the same list names."""
+    ordered = np.sort(items, axis=1)
+    return int(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).sum())
+
+
+def mean_by(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:
+    """The mean of each group's values that are not NaN; NaN where there is none.
+
+    >>> mean_by(np.array([0, 0, 1]), np.array([1.0, 0.0, np.nan]), 2).tolist()
+    [0.5, nan]
+    """
+    defined = ~np.isnan(values)
+    total = np.bincount(group[defined], values[defined], n_groups)
+    count = np.bincount(group[defined], minlength=n_groups)
+    mean = np.full(n_groups, np.nan)
+    return np.divide(total, count, out=mean, where=count > 0)
+
+
+def median_by(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The lower median of each id's values; ids ascending.
+
+    >>> median_by(np.array([3, 3, 3, 3, 7]), np.array([9, 1, 2, 5, 4])).tolist()
+    [2, 4]
+    """
+    starts = np.flatnonzero(np.diff(ids, prepend=-1))
+    sizes = np.diff(np.append(starts, len(ids)))
+    result: np.ndarray = values[np.lexsort((values, ids))][starts + (sizes - 1) // 2]
+    return result
+
+
+def history_segment(ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Label of each unit by how many items its (median) question knows."""
+    bucket = np.searchsorted(HISTORY_EDGES, median_by(ids, lengths), side="right")
+    return np.array(HISTORY_LABELS)[bucket]
+
+
+def popularity_segment(ids: np.ndarray, relevant: Ragged, train_count: np.ndarray) -> np.ndarray:
+    """Label of each unit by how often its (median) right answer occurs in training.
+
+    `cold` items never do. The others are cut so that `tail`, `middle` and `head` hold a third of
+    the training interactions each: the head is few items, the tail is many.
+    """
+    counts = np.sort(train_count[train_count > 0])
+    share = np.cumsum(counts)
+    edges = counts[np.searchsorted(share, share[-1] * np.array([1, 2]) / 3)] if len(counts) else []
+    median = median_by(ids[relevant.rows], train_count[relevant.values])
+    bucket = np.searchsorted([1, *(edge + 1 for edge in edges)], median, side="right")
+    return np.array(POPULARITY_LABELS)[bucket]
+
+
+def limited(asked: Asked, limit: int | None) -> Asked:
+    """The questions of at most `limit` units, spread evenly over all of them."""
+    units, row_unit = np.unique(asked.ids, return_inverse=True)
+    if limit is None or limit >= len(units):
+        return asked
+    chosen = np.arange(limit) * len(units) // limit
+    rows = np.isin(row_unit, chosen)
+    return replace(
+        asked,
+        ids=asked.ids[rows],
+        queries=take(asked.queries, rows),
+        relevant=asked.relevant[rows],
+        gain=None if asked.gain is None else asked.gain[rows],
+        exclude=None if asked.exclude is None else asked.exclude[rows],
+        segments={name: labels[chosen] for name, labels in asked.segments.items()},
+        counts={**asked.counts, "excluded_by_limit": len(units) - limit},
+    )
+
+
+def take(queries: Queries, rows: np.ndarray) -> Queries:
+    """The queries of a boolean mask."""
+    at = np.flatnonzero(rows)
+    return Queries(
+        n=len(at),
+        history=None if queries.history is None else queries.history[at],
+        user=None if queries.user is None else queries.user[at],
+        row=None if queries.row is None else queries.row[at],
+        text=None if queries.text is None else [queries.text[i] for i in at.tolist()],
+        vector=None if queries.vector is None else queries.vector[at],
+    )

@@ -1,0 +1,95 @@
+"""Item search: which items answer this query? Zero-shot, so there is nothing to train or select on.
+
+An item with a grade above 0 is relevant and its grade is its gain; judged items with grade 0 and
+unjudged ones are not relevant. Every query ranks the whole catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tastebench.contracts import Part, Queries, SearchProblem
+from tastebench.data.dataset import positions
+from tastebench.errors import DataError, ProtocolError
+from tastebench.ragged import Ragged
+from tastebench.tasks.evaluate import Asked, limited, take
+from tastebench.tasks.protocol import TaskProtocol
+from tastebench.tasks.task import QueryForms, Task
+
+if TYPE_CHECKING:
+    from tastebench.data.dataset import Dataset
+
+METRICS = ("ndcg@10", "recall@10", "ndcg@100", "recall@100", "mrr")
+
+
+def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
+    """All items ranked; mean over queries."""
+    return TaskProtocol(
+        **{"task": "search", "average": "row", "min_history": 0, "metrics": METRICS, **overrides}
+    )
+
+
+def problem(dataset: Dataset, protocol: TaskProtocol) -> SearchProblem:
+    """The dataset's queries and judgements as index arrays.
+
+    Raises:
+        DataError: The dataset has no queries.
+    """
+    queries, relevance = dataset.tables.queries, dataset.tables.relevance
+    if queries is None or relevance is None:
+        raise DataError(
+            f"{dataset.name} has no queries to search with",
+            fix="choose a dataset with queries, or import yours with --queries and --relevance",
+        )
+    relevant = relevance.filter(pl.col("grade") > 0)
+    row = positions(relevant["query_id"], queries["query_id"])
+    item = positions(relevant["item_id"], dataset.item_ids).astype(np.int32)
+    groups = queries["group"].unique(maintain_order=True)
+    return SearchProblem(
+        n_items=dataset.n_items,
+        n_queries=len(queries),
+        relevance=Ragged.from_rows(row, item, len(queries)),
+        gain=Ragged.from_rows(row, relevant["grade"].to_numpy(), len(queries)),
+        group=positions(queries["group"], groups).astype(np.int32),
+        groups=tuple(groups),
+    )
+
+
+def ask(problem: SearchProblem, protocol: TaskProtocol, part: Part, forms: QueryForms) -> Asked:
+    """One question a query that has a relevant item; `row` is its row in the queries table."""
+    for name, form in (("text", forms.text), ("vector", forms.vector)):
+        if form is not None and len(form) != problem.n_queries:
+            raise ProtocolError(f"{len(form)} query {name}s for {problem.n_queries} queries")
+    everyone = np.arange(problem.n_queries)
+    queries = Queries(problem.n_queries, row=everyone, text=forms.text, vector=forms.vector)
+    answerable = problem.relevance.lengths > 0
+    return limited(
+        Asked(
+            unit="query",
+            ids=everyone[answerable],
+            n_items=problem.n_items,
+            queries=take(queries, answerable),
+            relevant=problem.relevance[answerable],
+            gain=problem.gain[answerable],
+            segments={"group": np.array(problem.groups)[problem.group[answerable]]},
+            counts={"excluded_no_target": int((~answerable).sum())},
+        ),
+        protocol.limit,
+    )
+
+
+TASK = Task(
+    name="search",
+    summary="items that answer a query in words, zero-shot, the whole catalogue ranked",
+    unit="query",
+    metrics=METRICS,
+    default_recommender="dot",
+    controls=("random", "bm25"),
+    protocol=default_protocol,
+    problem=problem,
+    ask=ask,
+    parts=("test",),
+)
