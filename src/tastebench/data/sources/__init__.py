@@ -1,1 +1,62 @@
-"""."""
+"""Public datasets: one file per family, each with its cards and a `read(raw) -> Tables`.
+
+To add a dataset, copy the file nearest to it (`movielens.py` is a good start), write its card and
+its `read`, and add a line to `SOURCES`. `read` gets a folder that holds the files the card names
+and returns canonical tables; fetching, checking, repairing and keeping them is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tastebench.data.card import DatasetCard
+from tastebench.data.sources import categories
+from tastebench.registry import Registry
+
+if TYPE_CHECKING:
+    from tastebench.data.schema import Tables
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public dataset.
+
+    Attributes:
+        card: What is known of it before a row is read.
+        read: From the folder with the card's files to tables. Names file and row of what it cannot
+            read (`DataError`), and leaves repeated rows in: repairs are counted later.
+    """
+
+    card: DatasetCard
+    read: Callable[[Path], Tables]
+
+
+def _by_category(year: int, names: Iterable[str]) -> dict[str, str]:
+    module = f"tastebench.data.sources.amazon_{year}"
+    return {f"amazon-{year}-{categories.slug(name)}": f"{module}:{name}" for name in names}
+
+
+SOURCES: Registry[Source] = Registry(
+    "dataset",
+    {
+        "movielens-100k": "tastebench.data.sources.movielens:ML_100K",
+        "movielens-1m": "tastebench.data.sources.movielens:ML_1M",
+        "movielens-latest-small": "tastebench.data.sources.movielens:ML_LATEST_SMALL",
+        "movielens-latest": "tastebench.data.sources.movielens:ML_LATEST",
+        "beauty": "tastebench.data.sources.amazon_sequences:BEAUTY",
+        "toys": "tastebench.data.sources.amazon_sequences:TOYS",
+        "sports": "tastebench.data.sources.amazon_sequences:SPORTS",
+        "mind-small": "tastebench.data.sources.mind:SMALL",
+        "mind-large": "tastebench.data.sources.mind:LARGE",
+        "book-crossing": "tastebench.data.sources.book_crossing:BOOK_CROSSING",
+        "esci": "tastebench.data.sources.esci:ESCI",
+        **_by_category(2014, categories.AMAZON_2014),
+        **_by_category(2018, categories.AMAZON_2018),
+        **_by_category(2023, categories.AMAZON_2023),
+    },
+    group="tastebench.datasets",
+)
+"""Every public dataset by name."""

@@ -1,0 +1,138 @@
+"""Amazon Reviews 2023 (UCSD): the benchmark's rating files, or raw reviews, and raw metadata.
+
+One source per category, made on request: `amazon_2023.All_Beauty` is the source of that category.
+An item is a `parent_asin`, under which all variants of a product are one. Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+
+import polars as pl
+
+from tastebench.data.card import DatasetCard, RawFile, SplitSpec
+from tastebench.data.schema import Tables
+from tastebench.data.sources import Source
+from tastebench.data.sources.categories import AMAZON_2023, slug, words
+from tastebench.data.sources.reading import (
+    catalogue,
+    find,
+    need,
+    read_delimited,
+    read_json_lines,
+)
+
+_SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
+_MIRROR = "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_2023"
+_REVIEW = {
+    "user_id": pl.String(),
+    "parent_asin": pl.String(),
+    "rating": pl.Float64(),
+    "timestamp": pl.Int64(),
+}
+_ITEM = {
+    "parent_asin": pl.String(),
+    "title": pl.String(),
+    "features": pl.List(pl.String()),
+    "description": pl.List(pl.String()),
+    "categories": pl.List(pl.String()),
+    "store": pl.String(),
+    "main_category": pl.String(),
+    "price": pl.String(),
+}
+VALID_FROM = 1_628_643_414_042
+"""First millisecond of the benchmark's validation period, 2021-08-11."""
+TEST_FROM = 1_658_002_729_837
+"""First millisecond of its test period, 2022-07-16."""
+
+
+def read(raw: Path, category: str) -> Tables:
+    """Ratings (benchmark CSV or raw reviews) and, where there is one, the metadata."""
+    ratings, meta = files(category)
+    path = need(raw, ratings)
+    if path.name.removesuffix(".gz").endswith(".csv"):
+        frame = read_delimited(path, _REVIEW, path=path, needed=list(_REVIEW))
+    else:
+        frame = read_json_lines(path, _REVIEW, needed=list(_REVIEW))
+    interactions = frame.rename({"parent_asin": "item_id", "timestamp": "time"})
+    interactions = interactions.with_row_index("row")
+    described = find(raw, meta)
+    items = None if described is None else read_items(described)
+    return Tables(items=catalogue(interactions, items), interactions=interactions)
+
+
+def read_items(path: Path) -> pl.DataFrame:
+    """The metadata; a price such as "from 28.00" is no price and becomes null."""
+    frame = read_json_lines(path, _ITEM, needed=("parent_asin",))
+    return frame.rename({"parent_asin": "item_id", "store": "brand"}).with_columns(
+        pl.col("price").str.strip_chars().str.strip_prefix("$").cast(pl.Float64, strict=False)
+    )
+
+
+def files(category: str) -> tuple[RawFile, RawFile]:
+    """Ratings and metadata of a category, under the names of both published layouts."""
+    rated, reviews = f"{category}.csv", f"{category}.jsonl"
+    meta = f"meta_{category}.jsonl"
+    core0 = f"benchmark/0core/rating_only/{rated}"
+
+    def both(*names: str) -> tuple[str, ...]:
+        return tuple(name + end for name in names for end in (".gz", ""))
+
+    return (
+        RawFile(
+            path=f"{core0}.gz",
+            also=(
+                core0,
+                *both(rated, f"raw/review_categories/{reviews}", reviews),
+                *both(f"benchmark/5core/rating_only/{rated}"),
+            ),
+            url=f"{_SITE}/{core0}.gz",
+            mirrors=(f"{_MIRROR}/{core0}.gz",),
+        ),
+        RawFile(
+            path=f"raw/meta_categories/{meta}.gz",
+            also=(f"raw/meta_categories/{meta}", *both(meta)),
+            url=f"{_SITE}/raw/meta_categories/{meta}.gz",
+            mirrors=(f"{_MIRROR}/raw/meta_categories/{meta}.gz",),
+            required=False,
+        ),
+    )
+
+
+@cache
+def source(category: str) -> Source:
+    """The source of one category, spelled as in the file names."""
+    card = DatasetCard(
+        name=f"amazon-2023-{slug(category)}",
+        title=f"Amazon 2023 {words(category)}",
+        summary=(
+            f"Reviews of {words(category)} on Amazon, May 1996 to September 2023, unfiltered "
+            "(0-core), with product metadata."
+        ),
+        source="https://amazon-reviews-2023.github.io/",
+        licence="no licence stated; offered by UCSD for research; do not redistribute",
+        citation=(
+            "Yupeng Hou, Jiacheng Li, Zhankui He, An Yan, Xiusi Chen and Julian McAuley. 2024. "
+            "Bridging Language and Items for Retrieval and Recommendation. arXiv:2403.03952."
+        ),
+        text_columns=("title", "features", "description", "categories", "brand"),
+        splits={
+            "seqrec": SplitSpec(kind="time", valid_from=VALID_FROM, test_from=TEST_FROM),
+            "cf": SplitSpec(kind="random", ratios=(0.4, 0.3, 0.3), by="all", seed=101),
+        },
+        files=files(category),
+        seen_on="format",
+        notes=(
+            "Over all categories about a quarter of the items have no metadata; they stay in the "
+            "catalogue, without text.",
+            "Times before 1970 occur in Electronics.",
+        ),
+    )
+    return Source(card, partial(read, category=category))
+
+
+def __getattr__(name: str) -> Source:
+    if name in AMAZON_2023:
+        return source(name)
+    raise AttributeError(name)
