@@ -78,9 +78,9 @@ def mrr_allpos(ranks: Ranks, k: int | None = None) -> np.ndarray:
 def map(ranks: Ranks, k: int | None = None) -> np.ndarray:
     """Expected average precision: the mean over all relevant items of the precision at their rank.
 
-    In a run of t ties with m relevant, p relevant ones above it and ranks s + 1 .. s + t, place j is
-    relevant with probability m / t, and then p + 1 + (j - 1)(m - 1) / (t - 1) relevant items are at
-    or above it. Summed over the c places within k, with H = sum 1 / (s + j):
+    In a run of t ties with m relevant, p relevant ones above it and ranks s + 1 .. s + t, place j
+    is relevant with probability m / t, and then p + 1 + (j - 1)(m - 1) / (t - 1) relevant items are
+    at or above it. Summed over the c places within k, with H = sum 1 / (s + j):
     (m / t) [(p + 1) H + (m - 1) / (t - 1) (c - (s + 1) H)].
     """
     blocks = ranks.blocks

@@ -1,8 +1,8 @@
 """Ranks: where the relevant items stand, with their ties; all that a ranking metric needs.
 
 An item with `above` candidates scored strictly higher and `tied` candidates of its own score
-(itself included) has a rank from `above + 1` to `above + tied`, each equally likely. Two integers an
-item replace the score matrix, so nothing of size users x items is kept.
+(itself included) has a rank from `above + 1` to `above + tied`, each equally likely. Two integers
+an item replace the score matrix, so nothing of size users x items is kept.
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""The metrics reference page, written from the table: `python -m tastebench.metrics.reference`."""
+
+from __future__ import annotations
+
+import sys
+
+from tastebench.metrics.grammar import METRICS, MetricInfo, Needs
+
+_HEAD = """\
+# Metrics
+
+<!-- Written by `python -m tastebench.metrics.reference`; a test keeps it equal to the code. -->
+
+The name is the identity. `ndcg@10` is a metric and its cut-off; what changes a number has a name
+of its own (`recall` and `recall_capped`, `mrr` and `mrr_allpos` and `lrap`, `gauc` and
+`gauc_weighted`). Names that need a cut-off are refused without one, and the other way round.
+
+Rules that hold for all of them:
+
+- **Per user first, then the mean.** Every ranking metric is one value a user (or query); a number
+  on a board is the mean over users, and its interval comes from resampling users.
+- **Ties never decide.** Equal scores have no order, so a ranking metric is its expected value over
+  all orders of equal scores, computed in closed form (McSherry & Najork 2008) and not by drawing.
+  A recommender that scores everything alike gets what a random order gets.
+- **Undefined is not zero.** A user without a relevant item, or a group with one class, has no
+  value: it is left out of the mean and counted beside it.
+- **A score must be a number.** NaN is an error that names its place. Infinite scores are ranked.
+- **A list is a list.** Where a recommender generates items and knows no score for the rest, its
+  list is the order: an invalid slot takes a place, a repeated item counts where it stands first, and
+  a relevant item that is not listed is never found but stays among the relevant ones.
+
+In the formulas `r_i` is the rank of item `i`, `R` the number of relevant items, `k` the cut-off,
+`s` a score, `y` a label, `p` a score read as a probability. Where a cut-off is optional, leaving it
+out means the whole ranking.
+
+## Intervals
+
+`mean (low - high)` is the percentile bootstrap over units at 95 %, 1,000 resamples (Efron &
+Tibshirani 1993). Undefined units are left out before resampling. For metrics with at most 256
+distinct values the counts of the values are drawn from the multinomial distribution, which is the
+same bootstrap; above 20,000 units with more values than that, the interval is the normal one, to
+which the percentile interval tends. One unit alone has no interval. The same seed gives the same
+interval.
+
+With several seeds each user's value is first averaged over the seeds: the interval says how sure
+the mean over users is, for the average of those training runs.
+"""
+
+_SECTIONS: dict[Needs, str] = {
+    "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among the candidates.\n",
+    "rows": "## Click metrics\n\nComputed from a label (0 or 1) and a score for every row.\n",
+    "lists": "## Beyond accuracy\n\nComputed from the top k of every user or query.\n",
+}
+
+
+def markdown() -> str:
+    """The page."""
+    parts = [_HEAD]
+    for needs, head in _SECTIONS.items():
+        parts.append(head)
+        parts.extend(_entry(info) for info in METRICS.values() if info.needs == needs)
+    return "\n".join(parts)
+
+
+def _entry(info: MetricInfo) -> str:
+    name = {"required": f"{info.name}@k", "optional": f"{info.name}`, `{info.name}@k"}
+    rows = [
+        f"### `{name.get(info.cut, info.name)}`\n",
+        f"{info.summary}. {'Higher' if info.higher_is_better else 'Lower'} is better.\n",
+        f"- Formula: `{info.formula}`",
+        f"- Equal scores: {info.ties}",
+        f"- Undefined: {info.undefined}",
+        f"- Tested against: {info.oracle}",
+        f"- Source: {info.citation}\n",
+    ]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
