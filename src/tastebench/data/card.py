@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SplitSpec(BaseModel):
@@ -24,6 +24,19 @@ class SplitSpec(BaseModel):
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: Literal["user", "all"] = "user"
     seed: int = 101
+
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> SplitSpec:
+        if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
+            raise ValueError(f"ratios {self.ratios} are not shares that sum to 1")
+        if (self.valid_from is None) != (self.test_from is None):
+            raise ValueError("valid_from and test_from go together")
+        if self.valid_from is not None and self.test_from is not None:
+            if self.kind != "time":
+                raise ValueError(f"cut-offs are for the split time, not {self.kind}")
+            if self.valid_from > self.test_from:
+                raise ValueError("valid_from is later than test_from")
+        return self
 
 
 class RawFile(BaseModel):

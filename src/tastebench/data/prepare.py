@@ -1,0 +1,266 @@
+"""Filters over interactions, written once for Polars and for Spark.
+
+Each function takes a frame with user_id, item_id, time and row - a Polars DataFrame or LazyFrame, a
+PySpark DataFrame - and returns one of the same kind; `prepare` applies them to a `Dataset` and
+writes down what each one did. On Spark nothing but counts and sampled ids comes to the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from tastebench.data.card import Counts, DatasetCard
+from tastebench.data.dataset import Dataset
+from tastebench.data.schema import Tables
+from tastebench.data.tidy import tidy
+from tastebench.errors import DataError, UsageError
+
+FrameT = TypeVar("FrameT")
+Side = Literal["user", "item"]
+
+
+class Core(NamedTuple):
+    """A k-core, and the passes over the data that it took, the last (idle) one included."""
+
+    frame: Any
+    passes: int
+
+
+def dedup(interactions: FrameT) -> FrameT:
+    """The earliest interaction of every (user, item) pair; between equal times the lower row.
+
+    A Polars DataFrame comes back in the order of `row`; a lazy frame has no order to keep.
+    """
+    frame: Any = nw.from_native(interactions)
+    columns = frame.collect_schema().names()
+    order = [column for column in ("time", "row") if column in columns]
+    kept = frame.unique(["user_id", "item_id"], keep="first", order_by=order)
+    if isinstance(kept, nw.DataFrame):
+        kept = kept.sort("row")
+    native: FrameT = kept.to_native()
+    return native
+
+
+def k_core(interactions: FrameT, k: int) -> Core:
+    """The unique largest set of interactions in which every user and every item has `k` or more.
+
+    In each pass users and items with fewer than `k` interactions in the current set go at the same
+    time, until a pass removes nothing. Any order of removal ends at the same set, because what is
+    removed can be in no k-core (Seidman 1983 for graphs; here the bipartite one).
+
+    Raises:
+        UsageError: `k` is below 1.
+    """
+    _at_least_one(k, "k of the k-core")
+    frame: Any = nw.from_native(interactions)
+    rows, passes = _count(frame), 0
+    while True:
+        enough = (nw.len().over(side) >= k for side in ("user_id", "item_id"))
+        frame = _computed(frame.filter(*enough))
+        left, rows = rows, _count(frame)
+        passes += 1
+        if left == rows:
+            return Core(frame.to_native(), passes)
+
+
+def min_count(interactions: FrameT, side: Side, n: int) -> FrameT:
+    """Without the users, or items, that have fewer than `n` interactions; once, not to a fixpoint.
+
+    Raises:
+        UsageError: `n` is below 1.
+    """
+    _at_least_one(n, f"the least interactions of a {side}")
+    frame: Any = nw.from_native(interactions)
+    kept: FrameT = frame.filter(nw.len().over(f"{side}_id") >= n).to_native()
+    return kept
+
+
+def min_length(interactions: FrameT, n: int) -> FrameT:
+    """Without the users that have fewer than `n` interactions."""
+    return min_count(interactions, "user", n)
+
+
+def min_rating(interactions: FrameT, rating: float) -> FrameT:
+    """Interactions rated at least `rating`; unrated ones go."""
+    frame: Any = nw.from_native(interactions)
+    kept: FrameT = frame.filter(nw.col("rating") >= rating).to_native()
+    return kept
+
+
+def sample_users(interactions: FrameT, n: int, seed: int) -> FrameT:
+    """All interactions of `n` users drawn without replacement; everyone if there are no more.
+
+    The draw is over the sorted ids, so it depends on the set of users and the seed only.
+
+    Raises:
+        UsageError: `n` is below 1.
+    """
+    _at_least_one(n, "the number of users to sample")
+    frame: Any = nw.from_native(interactions)
+    ids = _collected(frame.select("user_id").unique())["user_id"].sort()
+    if n >= len(ids):
+        return interactions
+    drawn = np.random.default_rng(seed).choice(len(ids), size=n, replace=False)
+    chosen = ids[np.sort(drawn).tolist()].to_list()
+    kept: FrameT = frame.filter(nw.col("user_id").is_in(chosen)).to_native()
+    return kept
+
+
+class Filters(BaseModel):
+    """What `prepare` does, in this order; each filter is off where it is None or False."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_rating: float | None = None
+    """Keep interactions rated at least this."""
+    dedup: bool = False
+    """Keep the earliest of each (user, item) pair."""
+    sample_users: int | None = Field(None, ge=1)
+    """Keep this many users, drawn with `seed`."""
+    seed: int = 0
+    k_core: int | None = Field(None, ge=1)
+    """Keep the largest set in which every user and item has this many interactions."""
+    min_length: int | None = Field(None, ge=1)
+    """Then drop users with fewer interactions than this."""
+    keep_items: bool = False
+    """Keep items that nothing names any more; otherwise they leave the catalogue."""
+
+
+def prepare(dataset: Dataset, filters: Filters, name: str) -> Dataset:
+    """A new dataset called `name` with the interactions that pass the filters.
+
+    Items that no interaction, impression or judgement names any more leave the catalogue (they
+    would be candidates that can never be right), unless `filters.keep_items`. Users who are gone
+    leave every table.
+
+    Raises:
+        DataError: The dataset has no interactions, or none is left.
+        UsageError: A filter needs a column that the dataset does not have.
+    """
+    frame = dataset.tables.interactions
+    if frame is None:
+        raise DataError("this dataset has no interactions to filter", where=dataset.name)
+    if filters.min_rating is not None and frame["rating"].is_null().all():
+        raise UsageError(
+            f"--min-rating needs ratings, and {dataset.name} has none", fix="leave it out"
+        )
+    steps: list[dict[str, Any]] = []
+    for step, apply in _steps(filters):
+        before = len(frame)
+        frame, more = apply(frame)
+        steps.append({**step, **more, "rows_before": before, "rows_after": len(frame)})
+        if frame.is_empty():
+            raise DataError(
+                f"no interaction is left after {_told(step)}",
+                where=dataset.name,
+                fix="use weaker filters",
+            )
+    tables, repairs = tidy(_follow(dataset.tables, frame, filters), name)
+    manifest = {
+        "prepared_from": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+        "steps": steps,
+        "repairs": repairs,
+        "source": dataset.manifest,
+    }
+    return Dataset.create(_card(dataset.card, name, filters), tables, manifest)
+
+
+Step = Callable[[pl.DataFrame], tuple[pl.DataFrame, dict[str, Any]]]
+
+
+def _steps(filters: Filters) -> list[tuple[dict[str, Any], Step]]:
+    """The filters that are on, each with what the manifest says of it."""
+    rating, users, k, length = (
+        filters.min_rating,
+        filters.sample_users,
+        filters.k_core,
+        filters.min_length,
+    )
+    steps: list[tuple[dict[str, Any], Step]] = []
+    if rating is not None:
+        steps.append(
+            ({"step": "min_rating", "rating": rating}, lambda f: (min_rating(f, rating), {}))
+        )
+    if filters.dedup:
+        steps.append(({"step": "dedup"}, lambda f: (dedup(f), {})))
+    if users is not None:
+        step = {"step": "sample_users", "n": users, "seed": filters.seed}
+        steps.append((step, lambda f: (sample_users(f, users, filters.seed), {})))
+    if k is not None:
+        steps.append(({"step": "k_core", "k": k}, lambda f: _core_step(f, k)))
+    if length is not None:
+        steps.append(({"step": "min_length", "n": length}, lambda f: (min_length(f, length), {})))
+    return steps
+
+
+def _core_step(frame: pl.DataFrame, k: int) -> tuple[pl.DataFrame, dict[str, Any]]:
+    core = k_core(frame, k)
+    return core.frame, {"passes": core.passes}
+
+
+def _follow(tables: Tables, interactions: pl.DataFrame, filters: Filters) -> Tables:
+    """The other tables, without users who are gone and (unless kept) items nobody names."""
+    users = interactions.select("user_id").unique()
+    changed: dict[str, pl.DataFrame] = {"interactions": interactions}
+    for name in ("users", "impressions", "histories"):
+        frame = getattr(tables, name)
+        if frame is not None:
+            changed[name] = frame.join(users, on="user_id", how="semi", maintain_order="left")
+    if tables.split is not None:
+        pair = ["user_id", "item_id"]
+        changed["split"] = tables.split.join(
+            interactions, on=pair, how="semi", maintain_order="left"
+        )
+    if not filters.keep_items:
+        naming = [interactions, changed.get("impressions"), tables.relevance]
+        named = pl.concat([f.select("item_id") for f in naming if f is not None]).unique()
+        changed["items"] = tables.items.join(named, on="item_id", how="semi", maintain_order="left")
+    return replace(tables, **changed)  # type: ignore[arg-type]
+
+
+def _card(card: DatasetCard, name: str, filters: Filters) -> DatasetCard:
+    """The card under the new name; published counts no longer hold."""
+    on = filters.model_dump(exclude_defaults=True)
+    told = ", ".join(f"{key} {value}" for key, value in on.items()) or "no filter"
+    return card.model_copy(
+        update={
+            "name": name,
+            "title": f"{card.title} ({told})",
+            "known": Counts(),
+            "notes": (*card.notes, f"Prepared from {card.name}: {told}."),
+        }
+    )
+
+
+def _told(step: dict[str, Any]) -> str:
+    return " ".join(str(value) for value in step.values())
+
+
+def _at_least_one(value: int, what: str) -> None:
+    if value < 1:
+        raise UsageError(f"{what} is {value}, it must be at least 1")
+
+
+def _computed(frame: Any) -> Any:
+    """The frame with its plan carried out, so that passes do not pile up in a lazy one."""
+    if not isinstance(frame, nw.LazyFrame):
+        return frame
+    native: Any = frame.to_native()
+    if isinstance(native, pl.LazyFrame):
+        return nw.from_native(native.collect().lazy())
+    return nw.from_native(native.localCheckpoint())
+
+
+def _collected(frame: Any) -> Any:
+    return frame.collect("polars") if isinstance(frame, nw.LazyFrame) else frame
+
+
+def _count(frame: Any) -> int:
+    return int(_collected(frame.select(nw.len())).item())
