@@ -168,14 +168,16 @@ class Trial(_Part):
         params: The grid's values in this trial.
         valid: Headline metric on the validation part; None where it is undefined.
         chosen: The winner: the greatest `valid`, the first of equals.
+        error: Why the setting could not be fitted; it then cannot win.
     """
 
     params: dict[str, Any]
-    valid: float | None
+    valid: float | None = None
     seconds: float
     epochs: int | None = None
     converged: bool | None = None
     chosen: bool = False
+    error: str | None = None
 
 
 class Budget(_Part):

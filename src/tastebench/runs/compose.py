@@ -1,0 +1,127 @@
+"""The record of a run, from what it measured or from why it failed."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tastebench import files
+from tastebench.errors import TastebenchError
+from tastebench.runs import environment
+from tastebench.runs.job import Job
+from tastebench.runs.record import Cost, Failure, MetricValue, Record
+
+if TYPE_CHECKING:
+    from tastebench.contracts import Evaluation
+    from tastebench.data.dataset import Dataset
+
+
+def failed(job: Job, error: BaseException, seconds: float) -> Record:
+    """The record of a run that failed."""
+    return Record(
+        status="failed",
+        **asked_for(job, job.run.spec.params),
+        cost=Cost(wall_seconds=seconds, threads=job.run.spec.threads, isolated=job.isolated),
+        environment=environment.describe(),
+        error=explain(error),
+        created=now(),
+    )
+
+
+def explain(error: BaseException) -> Failure:
+    """An error as it stands in a record: for a user's mistake no trace, never a folder's path."""
+    kind = type(error).__name__
+    if isinstance(error, TastebenchError):
+        parts = (error.what, error.where, error.fix)
+        what, where, fix = (without_folders(part) if part else None for part in parts)
+        return Failure(kind=kind, what=what or kind, where=where, fix=fix)
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    trace = tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames)
+    return Failure(kind=kind, what=without_folders(str(error)) or kind, trace=trace)
+
+
+def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record that are known before the run."""
+    run = job.run
+    return {
+        "partial": run.partial,
+        "suite": job.suite,
+        "row_by": job.row_by,
+        "spec": run.spec.model_copy(update={"params": params}),
+        "given": run.given,
+        "spec_hash": run.spec_hash,
+        "protocol": run.protocol.model_dump(mode="json"),
+        "protocol_id": run.protocol_id,
+        "budget": run.budget,
+        "budget_id": run.budget_id,
+        "kind": run.kind,
+        "headline": run.headline,
+    }
+
+
+def intervals(evaluation: Evaluation, seed: int) -> dict[str, MetricValue]:
+    """The mean of every metric with its bootstrap interval."""
+    from tastebench.metrics.interval import bootstrap
+    from tastebench.training.seeds import generator
+
+    values = {}
+    for name, column in evaluation.values.items():
+        interval = bootstrap(column, generator(seed, f"interval {name}"))
+        values[name] = MetricValue(
+            mean=number(interval.mean),
+            low=number(interval.low),
+            high=number(interval.high),
+            n=interval.n,
+            undefined=interval.undefined,
+        )
+    return values
+
+
+def groups(evaluation: Evaluation, seed: int) -> dict[str, dict[str, MetricValue]]:
+    """The same within each group, where the units have a segment `group`."""
+    labels = evaluation.segments.get("group")
+    if labels is None:
+        return {}
+    return {
+        str(label): intervals(
+            replace(
+                evaluation,
+                values={k: v[labels == label] for k, v in evaluation.values.items()},
+            ),
+            seed,
+        )
+        for label in dict.fromkeys(labels.tolist())
+    }
+
+
+def leaks(dataset: Dataset, split: Any) -> tuple[str, ...]:
+    """How the data were cut and what that leaks; nothing where nothing was cut."""
+    if split is None:
+        return ()
+    from tastebench.data.split import leakage
+    from tastebench.data.split import split as cut
+    from tastebench.tasks.protocol import describe_split
+
+    return describe_split(split), leakage(dataset, cut(dataset, split), split).sentence
+
+
+def number(value: float) -> float | None:
+    """NaN is not JSON: undefined is None."""
+    return None if math.isnan(value) else float(value)
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def without_folders(text: str) -> str:
+    """The text with the user's own folders as `~` and the like: a record may be published."""
+    known = {str(files.home()): "$TASTEBENCH_HOME", str(Path.cwd()): ".", str(Path.home()): "~"}
+    for folder in sorted((f for f in known if f != "/"), key=len, reverse=True):
+        text = text.replace(folder, known[folder])
+    return text

@@ -1,0 +1,56 @@
+"""Job: a run with everything its process needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tastebench.runs import store
+from tastebench.runs.expand import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run and where things are; plain values, so that it can travel to another process.
+
+    Attributes:
+        dataset: Name or folder that `load_dataset` takes.
+        winner: Folder of the run whose tuned hyper-parameters this one reuses.
+        vectors: File that the encode step left; None where nothing is encoded.
+        latency_seconds: Time limit of the latency measurement; 0 measures none.
+        isolated: The run has a process of its own.
+    """
+
+    run: Run
+    suite: str
+    row_by: str
+    out: Path
+    dataset: str
+    latency_seconds: float
+    winner: Path | None = None
+    vectors: Path | None = None
+    isolated: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """Where its record belongs."""
+        return store.record_folder(self.out, self.suite, self.run.spec, self.run.spec_hash)
+
+    @property
+    def work(self) -> Path:
+        """Where it keeps what it needs to go on."""
+        return store.work_folder(self.out, self.run.spec_hash)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """How a run talks to whoever started it.
+
+    Attributes:
+        tell: Told in a few words what is going on.
+        alone: Returns when nothing else of the plan is running, so that latency can be measured.
+    """
+
+    tell: Callable[[str], None] = field(default=lambda text: None)
+    alone: Callable[[], None] = field(default=lambda: None)

@@ -1,0 +1,93 @@
+"""How long one request takes.
+
+A request is one query of the test part, alone: its scores over the whole catalogue and the best `k`
+items. The requests are the same rows for every recommender and encoder, drawn once from a fixed
+seed, so that two distributions differ by what was measured and by nothing else.
+
+`cold` adds, request by request, the time to encode what that request brings along (the query's
+text, or the texts of the history). It is measured in the encode step, where the encoder is loaded,
+on the same rows: the sum of two timings, not one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tastebench.runs.record import Latency, Percentiles
+
+MAX_REQUESTS = 1000
+WARM_UP = 5
+LIST_LENGTH = 10
+
+
+def request_rows(n: int) -> np.ndarray:
+    """Which of `n` test queries are timed, in the order of timing: at most 1,000, int64."""
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(n,)))
+    rows: np.ndarray = rng.permutation(n)[:MAX_REQUESTS].astype(np.int64)
+    return rows
+
+
+def time_each(ask: Callable[[int], object], rows: np.ndarray, budget_seconds: float) -> np.ndarray:
+    """Milliseconds of `ask(row)` for the rows in order until the budget is spent, `[<= n]`.
+
+    The first rows are asked before, untimed, to warm up; at least one is timed.
+    """
+    for row in rows[:WARM_UP]:
+        ask(int(row))
+    timed: list[float] = []
+    end = time.perf_counter() + budget_seconds
+    for row in rows:
+        began = time.perf_counter()
+        ask(int(row))
+        done = time.perf_counter()
+        timed.append(1000 * (done - began))
+        if done >= end:
+            break
+    return np.array(timed)
+
+
+def measure(
+    ask: Callable[[int], object],
+    rows: np.ndarray,
+    budget_seconds: float,
+    encode_ms: Sequence[float] | None,
+    list_length: int = LIST_LENGTH,
+) -> Latency | None:
+    """The latency of a fitted recommender; None where there is no request to time.
+
+    Args:
+        ask: Answers the request of a test row.
+        rows: What `request_rows` says.
+        budget_seconds: Time limit.
+        encode_ms: Time to encode what each of the first rows brings along, `[<= len(rows)]`.
+        list_length: Items in an answer.
+    """
+    if len(rows) == 0 or budget_seconds <= 0:
+        return None
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    began = time.perf_counter()
+    ask(int(rows[0]))
+    first_ms = 1000 * (time.perf_counter() - began)
+    cached = time_each(ask, rows, budget_seconds)
+    cold = None
+    if encode_ms:
+        both = min(len(encode_ms), len(cached))
+        cold = percentiles(cached[:both] + np.array(encode_ms[:both]))
+    return Latency(
+        cached=percentiles(cached),
+        cold=cold,
+        first_ms=first_ms,
+        k=list_length,
+        budget_seconds=budget_seconds,
+        load=load,
+    )
+
+
+def percentiles(milliseconds: np.ndarray) -> Percentiles:
+    """The median and the tail of timed requests."""
+    p50, p95, p99 = (float(p) for p in np.percentile(milliseconds, [50, 95, 99]))
+    return Percentiles(p50=p50, p95=p95, p99=p99, n=len(milliseconds))

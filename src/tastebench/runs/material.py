@@ -1,0 +1,123 @@
+"""What a recommender is fed with: catalogue and search queries in the forms it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tastebench.contracts import Items
+from tastebench.errors import UsageError
+from tastebench.files import read_json, write_json
+from tastebench.runs.record import EncodeStep
+from tastebench.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tastebench.data.dataset import Dataset
+    from tastebench.tasks import QueryForms
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What the encode step leaves for the runs that use its vectors.
+
+    Attributes:
+        items: Item vectors, a `.npy` of float32 `[n_items, d]`.
+        queries: Query vectors `[n_queries, d]`; None where no task asks queries.
+        step: What it took.
+        parameters: Weights of the encoder; None if unknown.
+        revision: Identifies its weights.
+        key: Content key of the item vectors: recipe, weights and every text.
+        encode_ms: Task to the time that encoding takes within each of its first requests.
+    """
+
+    items: Path
+    queries: Path | None
+    step: EncodeStep
+    parameters: int | None = None
+    revision: str | None = None
+    key: str | None = None
+    encode_ms: dict[str, list[float]] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Writes it as JSON, the paths as they are."""
+        write_json(
+            path,
+            {
+                **vars(self),
+                "items": str(self.items),
+                "queries": str(self.queries) if self.queries else None,
+                "step": self.step.model_dump(mode="json"),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Vectors:
+        """Reads what `write` wrote."""
+        value = read_json(path)
+        return cls(
+            **{
+                **value,
+                "items": Path(value["items"]),
+                "queries": Path(value["queries"]) if value["queries"] else None,
+                "step": EncodeStep.model_validate(value["step"]),
+            }
+        )
+
+
+def item_words(dataset: Dataset, recipe: str | None) -> list[str]:
+    """One string an item, by the run's text recipe or the dataset's own."""
+    from tastebench.data.text import item_texts
+
+    card = dataset.card
+    return item_texts(dataset.tables.items, recipe or card.text_recipe, card.text_columns)
+
+
+def query_words(dataset: Dataset) -> list[str]:
+    """The queries in words, in the order of their table; none where there is no such table."""
+    table = dataset.tables.queries
+    return [] if table is None else table["text"].to_list()
+
+
+def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items:
+    """The catalogue in the forms of the run's representation.
+
+    Raises:
+        UsageError: A form that cannot be made from this dataset.
+    """
+    forms: dict[str, Any] = {}
+    for form in spec.forms:
+        if form == "text":
+            forms["text"] = item_words(dataset, spec.text_recipe)
+        elif form == "vector" and vectors is not None:
+            forms["vector"] = _load(vectors.items)
+        elif form == "truth":
+            forms["truth"] = _truth(dataset)
+        elif form != "id":
+            raise UsageError(f"items have no form {form!r} here", where=f"dataset {dataset.name}")
+    return Items(n=dataset.n_items, **forms)
+
+
+def queries_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> QueryForms:
+    """The queries of a search task in the forms of the representation; nothing elsewhere."""
+    from tastebench.tasks import NO_FORMS, QueryForms
+
+    if spec.task != "search":
+        return NO_FORMS
+    return QueryForms(
+        text=query_words(dataset) if "text" in spec.forms else None,
+        vector=_load(vectors.queries) if vectors is not None and vectors.queries else None,
+    )
+
+
+def _load(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _truth(dataset: Dataset) -> Any:
+    from tastebench.data.storefront import truth
+
+    return truth(dataset)

@@ -1,0 +1,123 @@
+"""The files beside a record: per user, curve, trials, predictions, and the plan that repeats it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tastebench.files import write_text
+from tastebench.runs.record import Record
+from tastebench.runs.tune import Tuned
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tastebench.contracts import Evaluation
+    from tastebench.data.dataset import Dataset
+    from tastebench.tasks.evaluate import Asked
+
+LIST_LENGTH = 20
+MAX_PREDICTIONS = 500_000
+"""Rows of `predictions.parquet`; with more the lists are not kept."""
+
+
+def list_length(questions: int) -> int:
+    """How many recommended items a question are kept; 0 where the data are not small."""
+    return LIST_LENGTH if questions * LIST_LENGTH <= MAX_PREDICTIONS else 0
+
+
+def clear(folder: Path) -> None:
+    """Removes a folder and what is in it, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_tables(
+    folder: Path, dataset: Dataset, asked: Asked, evaluation: Evaluation, tuned: Tuned
+) -> None:
+    """Writes everything about a run that is a table."""
+    import polars as pl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    per_user(dataset, evaluation).write_parquet(folder / "per_user.parquet")
+    if tuned.report.curve:
+        pl.DataFrame(list(tuned.report.curve)).write_parquet(folder / "curves.parquet")
+    if len(tuned.trials) > 1:
+        rows = [{**t.params, **t.model_dump(exclude={"params"})} for t in tuned.trials]
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "trials.parquet")
+    if evaluation.top is not None:
+        predictions(dataset, asked, evaluation).write_parquet(folder / "predictions.parquet")
+
+
+def per_user(dataset: Dataset, evaluation: Evaluation) -> pl.DataFrame:
+    """A row per unit: its id, a column per metric (null where undefined), its segments."""
+    import polars as pl
+
+    frame = pl.DataFrame(
+        {f"{evaluation.unit}_id": _unit_ids(dataset, evaluation.unit, evaluation.ids)}
+    )
+    metrics = [pl.Series(name, values).fill_nan(None) for name, values in evaluation.values.items()]
+    segments = [pl.Series(name, labels.tolist()) for name, labels in evaluation.segments.items()]
+    return frame.with_columns(*metrics, *segments)
+
+
+def predictions(dataset: Dataset, asked: Asked, evaluation: Evaluation) -> pl.DataFrame:
+    """A row per recommended item: who asked, which question, rank from 1, item, score."""
+    import polars as pl
+
+    assert evaluation.top is not None
+    items, scores = evaluation.top.items, evaluation.top.scores
+    n, k = items.shape
+    kept = (items >= 0).ravel()
+    question = np.repeat(np.arange(n), k)[kept]
+    return pl.DataFrame(
+        {
+            f"{asked.unit}_id": _unit_ids(dataset, asked.unit, asked.ids[question]),
+            "question": question,
+            "rank": np.tile(np.arange(1, k + 1), n)[kept],
+            "item_id": dataset.item_ids.gather(items.ravel()[kept]),
+            "score": scores.ravel()[kept],
+        }
+    )
+
+
+def _unit_ids(dataset: Dataset, unit: str, rows: np.ndarray) -> pl.Series:
+    if unit == "user":
+        return dataset.user_ids.gather(rows)
+    assert dataset.tables.queries is not None
+    return dataset.tables.queries["query_id"].gather(rows)
+
+
+def write_config(folder: Path, record: Record, latency_seconds: float) -> None:
+    """Writes `config.yaml`: a plan of this one run, with everything that was resolved."""
+    import yaml
+
+    text = yaml.safe_dump(as_plan(record, latency_seconds), sort_keys=False, allow_unicode=True)
+    write_text(folder / "config.yaml", f"# tastebench run config.yaml\n{text}")
+
+
+def as_plan(record: Record, latency_seconds: float) -> dict[str, Any]:
+    """The plan that repeats one run: hyper-parameters as tuned, so that nothing is searched."""
+    spec = record.spec
+    protocol = {k: v for k, v in record.protocol.items() if k != "task" and v is not None}
+    plan: dict[str, Any] = {
+        "name": record.suite,
+        "datasets": [spec.dataset],
+        "tasks": [spec.task],
+        "encoders": [spec.encoder] if spec.encoder else [],
+        "recommenders": [
+            {
+                "name": spec.recommender,
+                "params": spec.params,
+                "representations": [spec.representation],
+            }
+        ],
+        "seeds": [spec.seed],
+        "row_by": record.row_by,
+        "protocol": {spec.task: protocol},
+        "threads": spec.threads,
+        "latency_seconds": latency_seconds,
+    }
+    return plan | ({"text_recipe": spec.text_recipe} if spec.text_recipe else {})

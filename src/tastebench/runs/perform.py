@@ -1,0 +1,237 @@
+"""One run, from the dataset to its record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tastebench.contracts import FitReport, RecommenderCard
+from tastebench.errors import ProtocolError
+from tastebench.runs import environment, latency, limits, outputs, store
+from tastebench.runs.compose import asked_for, failed, groups, intervals, leaks, now, number
+from tastebench.runs.expand import combinations, resolve
+from tastebench.runs.job import Job, Surroundings
+from tastebench.runs.material import Vectors, items_for, queries_for
+from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
+from tastebench.runs.tune import Fitted, Tuned, tune
+
+if TYPE_CHECKING:
+    from tastebench.contracts import Evaluation, Items
+    from tastebench.data.dataset import Dataset
+    from tastebench.tasks import QueryForms, Task
+    from tastebench.tasks.evaluate import Asked
+
+
+def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
+    """Carries a run out and publishes its record; a failure becomes a record with an error."""
+    began = time.perf_counter()
+    try:
+        with limits.threads(job.run.spec.threads):
+            record = _Performance(job, card, around).carry_out()
+    except Exception as error:  # a plan goes on, whatever went wrong in one of its runs
+        record = failed(job, error, time.perf_counter() - began)
+    publish(job, record)
+    return record
+
+
+def publish(job: Job, record: Record) -> None:
+    """Writes the record beside what the run already wrote and renames the folder into place."""
+    folder = job.work / "record"
+    folder.mkdir(parents=True, exist_ok=True)
+    if record.status == "failed":
+        outputs.clear(folder)
+    outputs.write_config(folder, record, job.latency_seconds)
+    record.write(folder)
+    store.publish(folder, job.folder)
+    if record.status == "ok":
+        outputs.clear(job.work)
+
+
+class _Performance:
+    """The steps of a run in order; each takes what the ones before it made."""
+
+    def __init__(self, job: Job, card: RecommenderCard, around: Surroundings) -> None:
+        from tastebench.data.catalog import load_dataset
+        from tastebench.tasks import TASKS
+
+        self.job, self.card, self.around = job, card, around
+        self.run, self.spec = job.run, job.run.spec
+        self.began = time.perf_counter()
+        self.baseline = limits.peak_memory()
+        self.task: Task = TASKS.get(self.spec.task)
+        self.protocol = job.run.protocol
+        around.tell("reading")
+        self.dataset: Dataset = load_dataset(_reference(job.dataset))
+        self.vectors = Vectors.read(job.vectors) if job.vectors else None
+        self.problem = self.task.problem(self.dataset, self.protocol)
+        self.items: Items = items_for(self.spec, self.dataset, self.vectors)
+        self.forms: QueryForms = queries_for(self.spec, self.dataset, self.vectors)
+
+    def carry_out(self) -> Record:
+        """Fits, evaluates, measures latency; returns the record, its tables written."""
+        self.around.tell("fitting")
+        tuned = self._tune()
+        self.around.tell("evaluating")
+        clock = time.perf_counter()
+        asked = self._ask("test")
+        test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked.queries)))
+        valid = self._valid_means(tuned.recommender)
+        evaluate_seconds = time.perf_counter() - clock
+        wall_seconds = time.perf_counter() - self.began
+        folder = self.job.work / "record"
+        outputs.clear(folder)
+        outputs.write_tables(folder, self.dataset, asked, test, tuned)
+        cost = Cost(
+            wall_seconds=wall_seconds,
+            fit_seconds=tuned.seconds,
+            evaluate_seconds=evaluate_seconds,
+            encode=self.vectors.step if self.vectors else None,
+            parameters=Parameters(
+                encoder=self.vectors.parameters if self.vectors else None,
+                recommender=tuned.report.parameters,
+            ),
+            peak_memory_bytes=limits.peak_memory() if self.job.isolated else None,
+            baseline_memory_bytes=self.baseline if self.job.isolated else None,
+            peak_gpu_memory_bytes=limits.peak_gpu_memory(),
+            latency=self._latency(tuned.recommender, asked),
+            threads=self.spec.threads,
+            isolated=self.job.isolated,
+        )
+        return self._record(tuned, test, valid, cost)
+
+    # -------------------------------------------------------------------------------- training
+
+    def _tune(self) -> Tuned:
+        settings = combinations(self.spec.grid) if self.run.searches else [self._winner()]
+        if len(settings) > 1 and self._validation is None:
+            raise ProtocolError(
+                f"{self.card.name} has a grid to search and no validation part to choose by",
+                where=f"{self.spec.task} on {self.spec.dataset}",
+                fix="leave the grid out, or choose a split with a validation part",
+            )
+        return tune(settings, self._fit, self._validate, self.job.work / "fit", self.around.tell)
+
+    def _winner(self) -> dict[str, Any]:
+        """What the first seed's search chose; nothing where nothing was searched."""
+        if self.job.winner is None:
+            return {}
+        record = store.find_record(self.job.winner)
+        if record is None or record.status != "ok":
+            raise ProtocolError(
+                f"the search on seed {self.spec.tuned_on} failed, so its winner cannot be reused",
+                fix="mend that run and repeat with --redo failed",
+            )
+        return {key: record.spec.params[key] for key in self.spec.grid}
+
+    def _fit(self, params: dict[str, Any], folder: Path) -> Fitted:
+        from tastebench.training.fit import FabricTrainer
+
+        config = self.card.config(**{**self.spec.params, **params})
+        recommender = self.card.build(config)
+        validation = self._validation
+        trainer = FabricTrainer(
+            seed=self.spec.seed,
+            directory=folder,
+            validate=None if validation is None else lambda: self._validate(recommender),
+            progress=self._tell_epoch,
+        )
+        clock = time.perf_counter()
+        report: FitReport = recommender.fit(self.problem, self.items, trainer)
+        if not report.curve:  # a closed form is timed here; training adds up its epochs' time
+            report = replace(report, seconds=time.perf_counter() - clock)
+        return recommender, report
+
+    def _tell_epoch(self, row: dict[str, float]) -> None:
+        valid = f", {self.run.headline} {row['valid']:.4f}" if "valid" in row else ""
+        self.around.tell(f"epoch {row['epoch']:.0f}{valid}")
+
+    # ------------------------------------------------------------------------------ evaluation
+
+    def _ask(self, part: Any) -> Asked:
+        return self.task.ask(self.problem, self.protocol, part, self.forms)
+
+    @property
+    def _validation(self) -> Asked | None:
+        """The questions of the validation part, made once; None where there are none."""
+        if not hasattr(self, "_validation_asked"):
+            asked = self._ask("valid") if "valid" in self.task.parts else None
+            self._validation_asked = asked if asked is not None and len(asked.queries) else None
+        return self._validation_asked
+
+    def _validate(self, recommender: Any) -> float:
+        """The headline metric on the validation part, turned so that higher is better."""
+        from tastebench.metrics.grammar import parse
+        from tastebench.tasks.evaluate import measure_answers
+
+        assert self._validation is not None
+        headline = self.run.headline
+        quick = self.protocol.model_copy(update={"metrics": (headline,)})
+        mean = measure_answers(recommender, self._validation, quick).means()[headline]
+        return mean if parse(headline).higher_is_better else -mean
+
+    def _valid_means(self, recommender: Any) -> dict[str, float | None]:
+        if self._validation is None:
+            return {}
+        means = self._evaluate(recommender, self._validation, 0).means()
+        return {name: number(mean) for name, mean in means.items()}
+
+    def _evaluate(self, recommender: Any, asked: Asked, top_k: int) -> Evaluation:
+        from tastebench.tasks.evaluate import measure_answers
+
+        return measure_answers(recommender, asked, self.protocol, top_k=top_k)
+
+    def _latency(self, recommender: Any, asked: Asked) -> Latency | None:
+        from tastebench.tasks.rank import top_k
+
+        if self.job.latency_seconds <= 0:
+            return None
+        self.around.tell("waiting to be alone")
+        self.around.alone()
+        self.around.tell("measuring latency")
+        length = min(latency.LIST_LENGTH, asked.n_items)
+
+        def ask(row: int) -> object:
+            one = slice(row, row + 1)
+            exclude = None if asked.exclude is None else asked.exclude[one]
+            return top_k(recommender, asked.queries[one], length, asked.n_items, exclude=exclude)
+
+        rows = latency.request_rows(len(asked.queries))
+        encode_ms = self.vectors.encode_ms.get(self.spec.task) if self.vectors else None
+        return latency.measure(ask, rows, self.job.latency_seconds, encode_ms, length)
+
+    # ---------------------------------------------------------------------------------- record
+
+    def _record(
+        self, tuned: Tuned, test: Evaluation, valid: dict[str, float | None], cost: Cost
+    ) -> Record:
+        report = tuned.report
+        return Record(
+            status="ok",
+            **asked_for(self.job, resolve(self.card, {**self.spec.params, **tuned.params})),
+            metrics=intervals(test, self.spec.seed),
+            groups=groups(test, self.spec.seed),
+            valid=valid,
+            counts={name: int(count) for name, count in test.counts.items()},
+            cost=cost,
+            fit=Fit(
+                epochs=len(report.curve) or None,
+                best_epoch=report.best_epoch,
+                converged=report.converged,
+                notes=report.notes,
+            ),
+            trials=tuned.trials if self.run.searches else (),
+            split=leaks(self.dataset, self.protocol.split),
+            environment=environment.describe(),
+            fingerprints={
+                "dataset": self.dataset.fingerprint,
+                "vectors": self.vectors.key if self.vectors else None,
+                "encoder": self.vectors.revision if self.vectors else None,
+            },
+            created=now(),
+        )
+
+
+def _reference(dataset: str) -> str | Path:
+    return Path(dataset) if "/" in dataset else dataset
