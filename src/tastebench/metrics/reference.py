@@ -26,8 +26,8 @@ Rules that hold for all of them:
   value: it is left out of the mean and counted beside it.
 - **A score must be a number.** NaN is an error that names its place. Infinite scores are ranked.
 - **A list is a list.** Where a recommender generates items and knows no score for the rest, its
-  list is the order: an invalid slot takes a place, a repeated item counts where it stands first, and
-  a relevant item that is not listed is never found but stays among the relevant ones.
+  list is the order: an invalid slot takes a place, a repeated item counts where it stands first,
+  and a relevant item that is not listed is never found but stays among the relevant ones.
 
 In the formulas `r_i` is the rank of item `i`, `R` the number of relevant items, `k` the cut-off,
 `s` a score, `y` a label, `p` a score read as a probability. Where a cut-off is optional, leaving it
@@ -47,7 +47,7 @@ the mean over users is, for the average of those training runs.
 """
 
 _SECTIONS: dict[Needs, str] = {
-    "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among the candidates.\n",
+    "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among candidates.\n",
     "rows": "## Click metrics\n\nComputed from a label (0 or 1) and a score for every row.\n",
     "lists": "## Beyond accuracy\n\nComputed from the top k of every user or query.\n",
 }
