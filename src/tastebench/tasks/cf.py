@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.contracts import CfProblem, Part, Queries
-from tastebench.data.split import split
+from tastebench.data.split import TEST, TRAIN, VALID, default_split, split
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import Asked, history_segment, limited, popularity_segment
-from tastebench.tasks.protocol import TaskProtocol, default_split
+from tastebench.tasks.protocol import TaskProtocol
 from tastebench.tasks.task import QueryForms, Task
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
 METRICS = ("ndcg@10", "recall@10", "ndcg@20", "recall@20", "recall_capped@20", "mrr")
-PARTS = (0, 1, 2)
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
     """Split of the dataset's card; known items leave the ranking; users without any are asked."""
     defaults = {"task": "cf", "mask_seen": True, "min_history": 0, "metrics": METRICS}
     if "split" not in overrides:
-        defaults["split"] = default_split("cf", dataset)
+        defaults["split"] = default_split(dataset, "cf")
     return TaskProtocol(**{**defaults, **overrides})
 
 
@@ -38,7 +37,7 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> CfProblem:
     assert protocol.split is not None
     events = dataset.events()
     part = split(dataset, protocol.split)
-    kept = part >= 0
+    kept = part >= TRAIN
     pair = events.user[kept] * dataset.n_items + events.item[kept]
     # unique sorts by user, then item, and takes the first, hence earliest, event of each pair.
     pair, earliest = np.unique(pair, return_index=True)
@@ -49,7 +48,7 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> CfProblem:
             item[part == wanted].astype(np.int32),
             np.bincount(user[part == wanted], minlength=dataset.n_users),
         )
-        for wanted in PARTS
+        for wanted in (TRAIN, VALID, TEST)
     )
     return CfProblem(dataset.n_items, dataset.n_users, train, valid, test)
 

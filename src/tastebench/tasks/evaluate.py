@@ -135,7 +135,8 @@ def mean_by(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:
     total = np.bincount(group[defined], values[defined], n_groups)
     count = np.bincount(group[defined], minlength=n_groups)
     mean = np.full(n_groups, np.nan)
-    return np.divide(total, count, out=mean, where=count > 0)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
 
 
 def median_by(ids: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -122,10 +122,3 @@ def describe_split(split: SplitSpec) -> str:
             return f"random {shares} {over}, seed {split.seed}"
         case _:
             return "given split"
-
-
-def default_split(task: TaskName, dataset: Dataset) -> SplitSpec:
-    """The split the dataset's card names for a task, else the one its columns allow."""
-    from tastebench.data import split
-
-    return dataset.card.splits.get(task) or split.default_split(dataset, task)

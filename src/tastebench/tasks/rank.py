@@ -22,6 +22,7 @@ from tastebench.contracts import GeneratesItems, Queries, Ranking, ScoresItems
 from tastebench.errors import ProtocolError
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
+from tastebench.recommenders.best import best_columns
 
 RANK_BUDGET = 2**24
 """Scores held at once while ranking: 64 MB in float32; a sort needs the same again."""
@@ -244,28 +245,6 @@ def _top_batch(chunks: _Chunks, k: int) -> Ranking:
         items = np.take_along_axis(items, keep, axis=1)
         scores = np.take_along_axis(scores, keep, axis=1)
     return Ranking(np.where(np.isneginf(scores), -1, items), scores)
-
-
-def best_columns(scores: np.ndarray, k: int) -> np.ndarray:
-    """Columns of the `k` highest scores of each row, best first, equal scores by column.
-
-    The rule makes the choice the same on every machine, where a partial sort leaves open which of
-    several equal scores it takes.
-    """
-    n, width = scores.shape
-    if k < width:
-        edge = np.partition(scores, width - k, axis=1)[:, width - k, None]
-        keep, level = scores > edge, scores == edge
-        missing = k - np.count_nonzero(keep, axis=1)
-        crowded = np.flatnonzero(np.count_nonzero(level, axis=1) > missing)
-        if len(crowded):
-            place = np.cumsum(level[crowded], axis=1, dtype=np.int32)
-            level[crowded] &= place <= missing[crowded, None]
-        columns = np.nonzero(keep | level)[1].reshape(n, k)
-    else:
-        columns = np.broadcast_to(np.arange(width), scores.shape)
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
 
 
 def _without(ranking: Ranking, exclude: Ragged | None) -> Ranking:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.contracts import Part, Queries, SeqProblem, Targets
-from tastebench.data.split import split
+from tastebench.data.split import TEST, TRAIN, VALID, default_split, split
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import (
     Asked,
@@ -21,14 +21,13 @@ from tastebench.tasks.evaluate import (
     popularity_segment,
     take,
 )
-from tastebench.tasks.protocol import TaskProtocol, default_split
+from tastebench.tasks.protocol import TaskProtocol
 from tastebench.tasks.task import QueryForms, Task
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
 METRICS = ("ndcg@10", "recall@10", "ndcg@50", "recall@50", "mrr")
-TRAIN, VALID, TEST = 0, 1, 2
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
@@ -39,7 +38,7 @@ def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
         "metrics": METRICS,
     }
     if "split" not in overrides:
-        defaults["split"] = default_split("seqrec", dataset)
+        defaults["split"] = default_split(dataset, "seqrec")
     return TaskProtocol(**{**defaults, **overrides})
 
 
