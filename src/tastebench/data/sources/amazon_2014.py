@@ -56,12 +56,11 @@ def read(raw: Path, category: str) -> Tables:
         milliseconds("unixReviewTime"),
         pl.col("overall").alias("rating"),
     ).with_row_index("row")
-    path = find(raw, meta)
-    items = None if path is None else read_items(path, set(interactions["item_id"].unique()))
+    items = read_items(find(raw, meta), set(interactions["item_id"].unique()))
     return Tables(items=catalogue(interactions, items), interactions=interactions)
 
 
-def read_items(path: Path, wanted: Set[str]) -> pl.DataFrame:
+def read_items(path: Path | None, wanted: Set[str]) -> pl.DataFrame:
     """The metadata of the wanted products, one Python literal per line.
 
     A line is parsed only if its product is wanted, or cannot be told: the related products that
@@ -72,7 +71,7 @@ def read_items(path: Path, wanted: Set[str]) -> pl.DataFrame:
     """
     records: list[dict[str, Any]] = []
     bad: list[int] = []
-    for number, line in lines(path):
+    for number, line in lines(path) if path else ():
         asin = _ASIN.search(line)
         if asin is not None and asin[1] not in wanted:
             continue
@@ -82,7 +81,7 @@ def read_items(path: Path, wanted: Set[str]) -> pl.DataFrame:
                 records.append(_item(record))
         except (ValueError, SyntaxError, TypeError, KeyError):
             bad.append(number)
-    if bad:
+    if path and bad:
         raise bad_rows(path, bad, "no Python literal of a product")
     return pl.DataFrame(records, schema=_ITEM)
 

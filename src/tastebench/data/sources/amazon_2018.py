@@ -56,14 +56,14 @@ def read(raw: Path, category: str) -> Tables:
         milliseconds("unixReviewTime"),
         pl.col("overall").alias("rating"),
     ).with_row_index("row")
-    path = find(raw, meta)
-    items = None if path is None else read_items(path)
+    items = read_items(find(raw, meta))
     return Tables(items=catalogue(interactions, items), interactions=interactions)
 
 
-def read_items(path: Path) -> pl.DataFrame:
+def read_items(path: Path | None) -> pl.DataFrame:
     """The metadata; texts that are markup left over from scraping become null."""
-    frame = read_json_lines(path, _ITEM, needed=("asin",))
+    empty = pl.DataFrame(schema=_ITEM)
+    frame = read_json_lines(path, _ITEM, needed=("asin",)) if path else empty
     return frame.select(
         pl.col("asin").alias("item_id"),
         _words("title"),

@@ -57,14 +57,14 @@ def read(raw: Path, category: str) -> Tables:
         frame = read_json_lines(path, _REVIEW, needed=list(_REVIEW))
     interactions = frame.rename({"parent_asin": "item_id", "timestamp": "time"})
     interactions = interactions.with_row_index("row")
-    described = find(raw, meta)
-    items = None if described is None else read_items(described)
+    items = read_items(find(raw, meta))
     return Tables(items=catalogue(interactions, items), interactions=interactions)
 
 
-def read_items(path: Path) -> pl.DataFrame:
+def read_items(path: Path | None) -> pl.DataFrame:
     """The metadata; a price such as "from 28.00" is no price and becomes null."""
-    frame = read_json_lines(path, _ITEM, needed=("parent_asin",))
+    empty = pl.DataFrame(schema=_ITEM)
+    frame = read_json_lines(path, _ITEM, needed=("parent_asin",)) if path else empty
     return frame.rename({"parent_asin": "item_id", "store": "brand"}).with_columns(
         pl.col("price").str.strip_chars().str.strip_prefix("$").cast(pl.Float64, strict=False)
     )

@@ -181,7 +181,7 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def catalogue(interactions: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
+def catalogue(interactions: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """The items that somebody interacted with, as the published counts have it.
 
     Described items come first, in the order of their file (repeats included: what is dropped is
@@ -189,11 +189,9 @@ def catalogue(interactions: pl.DataFrame, items: pl.DataFrame | None) -> pl.Data
 
     Args:
         interactions: With `item_id`.
-        items: With `item_id` and text columns; None where there is no such file.
+        items: With `item_id` and text columns; no rows where there is no such file.
     """
     seen = interactions.select(pl.col("item_id").unique(maintain_order=True))
-    if items is None:
-        return seen
     described = items.join(seen, on="item_id", how="semi", maintain_order="left")
     bare = seen.join(items, on="item_id", how="anti", maintain_order="left")
     return pl.concat([described, bare], how="diagonal")
