@@ -1,0 +1,103 @@
+"""Cross-entropies that a catalogue-sized softmax can afford."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Logits held at once: enough for the matrix products to run at full speed, few enough for the cache
+# (the whole [n_targets, n_items] is 100 MB for 2,048 targets and 12,000 items).
+CHUNK_LOGITS = 1 << 21
+CHUNK_ROWS = 128  # but never fewer rows than this, or a huge catalogue would crawl
+
+
+def linear_cross_entropy(
+    states: Tensor, table: Tensor, targets: Tensor, scale: float = 1.0
+) -> Tensor:
+    """Mean cross-entropy of `softmax(scale * states @ table.T)` against `targets`.
+
+    Equal to materialising all logits, but they exist a chunk of rows at a time: the gradients are
+    computed in the same pass, so nothing is kept and nothing is computed twice.
+
+    Args:
+        states: One row a prediction, `[n, h]`.
+        table: One row a class, `[n_classes, h]`.
+        targets: The right class of each row, int64 `[n]`.
+        scale: Inverse temperature.
+    """
+    if len(targets) == 0:
+        raise ValueError("a mean over no targets is undefined")
+    loss: Tensor = _LinearCrossEntropy.apply(states, table, targets, scale)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Forward and gradients in one pass over chunks of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, table: Tensor, targets: Tensor, scale: float) -> Tensor:
+        device = states.device.type
+        fast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        with torch.autocast(device, enabled=False):
+            loss, *grads = _chunks(states.detach(), table.detach(), targets, scale, fast)
+        ctx.save_for_backward(*grads)
+        ctx.dtypes = states.dtype, table.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        states, table = ctx.saved_tensors
+        return (
+            (states * grad[0]).to(ctx.dtypes[0]),
+            (table * grad[0]).to(ctx.dtypes[1]),
+            None,
+            None,
+        )
+
+
+def _chunks(
+    states: Tensor, table: Tensor, targets: Tensor, scale: float, fast: torch.dtype | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, its gradient by `states` and by `table`; products in `fast` if given, sums in fp32."""
+    work = fast or torch.float32
+    table_work, states_work = table.to(work), (states * scale).to(work)
+    grad_states = torch.empty(states.shape, dtype=torch.float32, device=states.device)
+    grad_table = torch.zeros(table.shape, dtype=torch.float32, device=table.device)
+    loss = torch.zeros((), dtype=torch.float32, device=states.device)
+    step = max(CHUNK_ROWS, CHUNK_LOGITS // len(table))
+    for begin in range(0, len(targets), step):
+        rows = slice(begin, begin + step)
+        right = targets[rows, None]
+        log_softmax = torch.log_softmax((states_work[rows] @ table_work.T).float(), dim=1)
+        own = log_softmax.gather(1, right)
+        loss -= own.sum()
+        # The gradient by the logits: the softmax, less one at the target.
+        error = log_softmax.exp_().scatter_(1, right, own.expm1()).to(work)
+        grad_states[rows] = error @ table_work
+        if fast is None:
+            grad_table.addmm_(error.T, states_work[rows])
+        else:
+            grad_table += error.T @ states_work[rows]
+    n = len(targets)
+    return loss / n, grad_states.mul_(scale / n), grad_table.div_(n)
+
+
+def in_batch_cross_entropy(
+    queries: Tensor, items: Tensor, temperature: float, ignore: Tensor | None = None
+) -> Tensor:
+    """Mean cross-entropy of each query against its own item, the batch's other items as negatives.
+
+    Args:
+        queries: `[n, h]`, unit length.
+        items: `[n, h]`, unit length; row `i` is what query `i` should be near.
+        temperature: Divides the cosines.
+        ignore: Pairs that are no negatives, bool `[n, n]` (known positives); the diagonal must not
+            be among them. They leave the denominator altogether.
+    """
+    logits = (queries @ items.T).float() / temperature
+    if ignore is not None:
+        logits = logits.masked_fill(ignore, float("-inf"))
+    return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
