@@ -1,1 +1,28 @@
-"""."""
+"""Conformance tests that anyone's encoder or recommender can inherit.
+
+    from tastebench.testing import RecommenderTests
+
+    class TestMine(RecommenderTests):
+        card = MY_CARD
+
+Needs pytest; importing this package imports nothing else until a class is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tastebench.testing.encoders import EncoderTests
+    from tastebench.testing.recommenders import RecommenderTests
+
+__all__ = ["EncoderTests", "RecommenderTests"]
+
+_HOMES = {"EncoderTests": "encoders", "RecommenderTests": "recommenders"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -21,11 +21,14 @@ class BM25Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    k1: float = Field(1.5, ge=0, description="how soon repeats of a word stop counting")
-    b: float = Field(0.75, ge=0, le=1, description="how much long texts are held back")
-    stop_words: Literal["english", "none"] = Field(
-        "english", description="leave out the 33 stop words of Lucene's English list, or none"
-    )
+    k1: float = Field(1.5, ge=0)
+    """How much repeats of a word add: 0 counts presence only."""
+
+    b: float = Field(0.75, ge=0, le=1)
+    """How much long texts are held back."""
+
+    stop_words: Literal["english", "none"] = "english"
+    """Leave out the 33 words of Lucene's English list, or none."""
 
 
 class BM25:

@@ -6,7 +6,7 @@ import time
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tastebench.contracts import FitReport, Items, Queries, RecommenderCard, Trainer
 from tastebench.errors import DataError, UsageError
@@ -19,9 +19,8 @@ class DotConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    similarity: Literal["cosine", "dot"] = Field(
-        "cosine", description="cosine, or the plain inner product of the vectors as encoded"
-    )
+    similarity: Literal["cosine", "dot"] = "cosine"
+    """Cosine, or the plain inner product of the vectors as they were encoded."""
 
 
 class Dot:

@@ -24,10 +24,11 @@ class EASEConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    l2: float = Field(250.0, gt=0, description="weight of the squared norm")
-    precision: Literal["double", "single"] = Field(
-        "double", description="of the inversion; single halves its time and memory"
-    )
+    l2: float = Field(250.0, gt=0)
+    """Weight of the squared norm."""
+
+    precision: Literal["double", "single"] = "double"
+    """Of the inversion; `single` halves its time and memory."""
 
 
 class EASE:

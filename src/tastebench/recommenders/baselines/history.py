@@ -19,7 +19,9 @@ def incidence(lists: Ragged, n_items: int) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
     ones = np.ones(len(lists.values), np.float32)
-    matrix = csr_matrix((ones, lists.values, lists.offsets), shape=(len(lists), n_items))
+    parts = (ones, lists.values, lists.offsets)
+    # Without the copy, merging repeats would rewrite the caller's lists.
+    matrix = csr_matrix(parts, shape=(len(lists), n_items), copy=True)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix

@@ -29,8 +29,11 @@ class ItemKNNConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    neighbours: int = Field(100, ge=1, description="items kept beside each item")
-    shrinkage: float = Field(10.0, ge=0, description="added to the denominator of the cosine")
+    neighbours: int = Field(100, ge=1)
+    """Most similar items kept for each item."""
+
+    shrinkage: float = Field(10.0, ge=0)
+    """Added to the denominator of the cosine."""
 
 
 class ItemKNN:

@@ -1,0 +1,139 @@
+"""A shop of twelve items, as the problem of any task: small enough to train on in a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tastebench.contracts import (
+    CfProblem,
+    Items,
+    Queries,
+    SearchProblem,
+    SeqProblem,
+    Targets,
+)
+from tastebench.data.card import SplitSpec
+from tastebench.ragged import Ragged
+from tastebench.tasks import QueryForms, TaskProtocol
+from tastebench.tasks.protocol import TaskName
+
+N_ITEMS = 12
+TEXTS = (
+    "red wool scarf",
+    "blue wool scarf",
+    "red leather belt",
+    "brown leather belt",
+    "green tea, loose leaves",
+    "black tea in bags",
+    "cup for tea",
+    "kettle of steel",
+    "novel about the sea",
+    "novel about a belt maker",
+    "atlas of the sea",
+    "",  # shops have items without a word
+)
+QUERY_TEXTS = ("a warm red scarf", "something for tea", "the sea", "zzz")
+
+# Who took what, oldest first. Items 10 and 11 occur in no training part: they are cold.
+_TRAIN = [[0, 1, 2], [1, 0, 3, 2], [4, 5, 6], [5, 6, 4, 7], [8, 9], [0, 1, 4], [], [9, 8, 2, 8]]
+_VALID = [3, 1, 7, 5, 8, 5, 6, 9]
+_TEST = [1, 11, 4, 6, 10, 6, 7, 3]
+
+
+class TinyTruth:
+    """True preferences: whoever asks likes the item whose row is nearest to their own."""
+
+    def scores(self, task: str, queries: Queries, items: slice) -> np.ndarray:
+        """float64 `[n, len(items)]`."""
+        asker = queries.row if queries.user is None else queries.user
+        assert asker is not None
+        away: np.ndarray = np.abs(asker[:, None] - np.arange(items.start, items.stop))
+        return -away.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A problem and all that a run would hand over with it."""
+
+    problem: Any
+    protocol: TaskProtocol
+    items: Items
+    forms: QueryForms
+
+
+def tiny(task: TaskName, *, other_test: bool = False) -> Tiny:
+    """The shop as a problem of `task`.
+
+    Args:
+        task: `seqrec`, `cf` or `search`.
+        other_test: Other answers in the test part, everything else the same.
+    """
+    rng = np.random.default_rng(11)
+    items = Items(
+        n=N_ITEMS,
+        text=TEXTS,
+        vector=rng.normal(size=(N_ITEMS, 8)).astype(np.float32),
+        side={"kind": (np.arange(N_ITEMS) // 2).astype(np.int32)},
+        truth=TinyTruth(),
+    )
+    vectors = rng.normal(size=(len(QUERY_TEXTS), 8)).astype(np.float32)
+    test = [(item + 5) % N_ITEMS for item in _TEST] if other_test else _TEST
+    make = {"seqrec": _sequences, "cf": _sets, "search": _queries}[task]
+    forms = QueryForms(QUERY_TEXTS, vectors) if task == "search" else QueryForms()
+    return Tiny(make(test), _protocol(task), items, forms)
+
+
+def _protocol(task: TaskName) -> TaskProtocol:
+    return TaskProtocol(
+        task=task,
+        split=None if task == "search" else SplitSpec(kind="last_out"),
+        history_length=5 if task == "seqrec" else None,
+        min_history=0,
+        mask_seen=task == "cf",
+        metrics=("ndcg@3", "recall@3"),
+    )
+
+
+def _sequences(test: list[int]) -> SeqProblem:
+    users = np.arange(len(_TRAIN))
+    before_test = [[*items, valid] for items, valid in zip(_TRAIN, _VALID, strict=True)]
+    return SeqProblem(
+        n_items=N_ITEMS,
+        n_users=len(users),
+        history_length=5,
+        train=Ragged.from_lists(_TRAIN),
+        valid=Targets(users, Ragged.from_lists(_TRAIN), np.array(_VALID, np.int32), users + 100),
+        test=Targets(users, Ragged.from_lists(before_test), np.array(test, np.int32), users + 200),
+    )
+
+
+def _sets(test: list[int]) -> CfProblem:
+    train = [sorted(set(items)) for items in _TRAIN]
+    valid = [[v] if v not in items else [] for items, v in zip(train, _VALID, strict=True)]
+    new = [
+        [item] if item not in [*items, *known] else []
+        for items, known, item in zip(train, valid, test, strict=True)
+    ]
+    return CfProblem(
+        n_items=N_ITEMS,
+        n_users=len(train),
+        train=Ragged.from_lists(train),
+        valid=Ragged.from_lists(valid),
+        test=Ragged.from_lists(new),
+    )
+
+
+def _queries(test: list[int]) -> SearchProblem:
+    relevant = [[test[0]], [test[1], test[2]], [test[4]], []]
+    lengths = [len(items) for items in relevant]
+    return SearchProblem(
+        n_items=N_ITEMS,
+        n_queries=len(relevant),
+        relevance=Ragged.from_lists(relevant),
+        gain=Ragged.from_lengths(np.ones(sum(lengths)), np.array(lengths)),
+        group=np.array([0, 0, 1, 1], np.int32),
+        groups=("short", "complex"),
+    )
