@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
 
-def failed(job: Job, error: BaseException, seconds: float) -> Record:
+def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
     """The record of a run that failed."""
     return Record(
         status="failed",
         **asked_for(job, job.run.spec.params),
         cost=Cost(wall_seconds=seconds, threads=job.run.spec.threads, isolated=job.isolated),
         environment=environment.describe(),
-        error=explain(error),
+        error=error if isinstance(error, Failure) else explain(error),
         created=now(),
     )
 

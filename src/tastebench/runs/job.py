@@ -43,6 +43,11 @@ class Job:
         return store.work_folder(self.out, self.run.spec_hash)
 
 
+def dataset_reference(dataset: str) -> str | Path:
+    """What `load_dataset` takes: a name, or a folder where there is a slash."""
+    return Path(dataset) if "/" in dataset else dataset
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """How a run talks to whoever started it.

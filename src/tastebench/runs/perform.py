@@ -12,7 +12,7 @@ from tastebench.errors import ProtocolError
 from tastebench.runs import environment, latency, limits, outputs, store
 from tastebench.runs.compose import asked_for, failed, groups, intervals, leaks, now, number
 from tastebench.runs.expand import combinations, resolve
-from tastebench.runs.job import Job, Surroundings
+from tastebench.runs.job import Job, Surroundings, dataset_reference
 from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
 from tastebench.runs.tune import Fitted, Tuned, tune
@@ -63,7 +63,7 @@ class _Performance:
         self.task: Task = TASKS.get(self.spec.task)
         self.protocol = job.run.protocol
         around.tell("reading")
-        self.dataset: Dataset = load_dataset(_reference(job.dataset))
+        self.dataset: Dataset = load_dataset(dataset_reference(job.dataset))
         self.vectors = Vectors.read(job.vectors) if job.vectors else None
         self.problem = self.task.problem(self.dataset, self.protocol)
         self.items: Items = items_for(self.spec, self.dataset, self.vectors)
@@ -231,7 +231,3 @@ class _Performance:
             },
             created=now(),
         )
-
-
-def _reference(dataset: str) -> str | Path:
-    return Path(dataset) if "/" in dataset else dataset

@@ -1,0 +1,172 @@
+"""The encode step: once per dataset, encoder and text recipe, before the runs that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tastebench.contracts import Encoder, Role
+from tastebench.files import atomic_file, hash_json
+from tastebench.runs import latency, limits, store
+from tastebench.runs.job import Surroundings, dataset_reference
+from tastebench.runs.material import Vectors, item_words, query_words
+from tastebench.runs.record import EncodeStep
+
+if TYPE_CHECKING:
+    from tastebench.data.dataset import Dataset
+    from tastebench.encoders.vectors import Encoded
+    from tastebench.tasks import TaskProtocol
+    from tastebench.tasks.evaluate import Asked
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeJob:
+    """What to encode and for which tasks; plain values, so that it can travel.
+
+    Attributes:
+        dataset: Name or folder that `load_dataset` takes.
+        fingerprint: Of the dataset's values.
+        encoder: Its name.
+        revision: Of its weights; None makes the step be done anew every time.
+        protocols: The tasks whose requests are timed, one protocol a task.
+        latency_seconds: Time limit for each task.
+        threads: CPU threads; the step is alone, so all there are.
+    """
+
+    out: Path
+    dataset: str
+    fingerprint: str
+    encoder: str
+    revision: str | None
+    text_recipe: str
+    protocols: tuple[TaskProtocol, ...]
+    latency_seconds: float
+    threads: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it leaves its result."""
+        identity = [self.fingerprint, self.encoder, self.revision, self.text_recipe]
+        tasks = [protocol.model_dump(mode="json") for protocol in self.protocols]
+        return self.out / store.WORK / f"encoded-{hash_json([*identity, *tasks])}"
+
+    @property
+    def result(self) -> Path:
+        """The file that says where the vectors are; there once the step is done."""
+        return self.folder / "vectors.json"
+
+
+def do_encode(job: EncodeJob, around: Surroundings) -> None:
+    """Carries an encode step out in a process of its own."""
+    from tastebench.encoders import get_encoder
+
+    limits.announce_threads(job.threads)
+    encode(job, get_encoder(job.encoder), around)
+
+
+def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
+    """Encodes the catalogue and the queries and times what single requests would take."""
+    from tastebench.data.catalog import load_dataset
+    from tastebench.encoders.vectors import encode_items, encode_queries
+
+    dataset = load_dataset(dataset_reference(job.dataset))
+    items = item_words(dataset, job.text_recipe)
+    with limits.threads(job.threads):
+        progress = _counting(around, "items")
+        encoded = encode_items(encoder, items, recipe=job.text_recipe, progress=progress)
+        queries = None
+        words = query_words(dataset)
+        if words and any(protocol.task == "search" for protocol in job.protocols):
+            progress = _counting(around, "queries")
+            queries = encode_queries(
+                encoder, words, items, recipe=job.text_recipe, progress=progress
+            )
+        encode_ms = {} if encoded.card.control else _time(job, encoder, dataset, items, around)
+    Vectors(
+        items=_file(encoded, job.folder / "items.npy"),
+        queries=_file(queries, job.folder / "queries.npy") if queries else None,
+        step=_step(encoded, queries, job.threads),
+        parameters=encoded.cost.parameters,
+        revision=encoded.card.revision,
+        key=encoded.key,
+        encode_ms=encode_ms,
+    ).write(job.result)
+
+
+def _file(encoded: Encoded, otherwise: Path) -> Path:
+    """Where vectors lie: in the cache, or, where nothing is cached, in a file of this plan."""
+    if isinstance(encoded.vectors, np.memmap) and encoded.vectors.filename is not None:
+        return Path(encoded.vectors.filename)
+    with atomic_file(otherwise) as temporary:
+        np.save(temporary, encoded.vectors, allow_pickle=False)
+    return otherwise
+
+
+def _step(items: Encoded, queries: Encoded | None, threads: int) -> EncodeStep:
+    """Cost over items and queries; texts/s is that of the items, which are many."""
+    costs = [items.cost] + ([queries.cost] if queries else [])
+    tokens = [cost.tokens for cost in costs if cost.tokens is not None]
+    return EncodeStep(
+        seconds=sum(cost.seconds for cost in costs),
+        texts=sum(cost.texts for cost in costs),
+        texts_encoded=sum(cost.texts_encoded for cost in costs),
+        texts_per_second=items.cost.texts_per_second,
+        tokens=sum(tokens) if tokens else None,
+        cached=all(cost.cached for cost in costs),
+        device=items.cost.device,
+        dtype=items.cost.dtype,
+        threads=threads,
+    )
+
+
+# ------------------------------------------------------------------------------ single requests
+
+
+def _time(
+    job: EncodeJob, encoder: Encoder, dataset: Dataset, items: list[str], around: Surroundings
+) -> dict[str, list[float]]:
+    """Per task, what encoding takes within each of its first requests, in milliseconds."""
+    from tastebench.encoders.hooks import FitsCatalogue
+    from tastebench.tasks import TASKS, QueryForms
+
+    if job.latency_seconds <= 0:
+        return {}
+    around.tell("timing single requests")
+    if isinstance(encoder, FitsCatalogue):
+        encoder = encoder.fitted(items)
+    times: dict[str, list[float]] = {}
+    for protocol in job.protocols:
+        task = TASKS.get(protocol.task)
+        forms = QueryForms(text=query_words(dataset) if task.name == "search" else None)
+        asked = task.ask(task.problem(dataset, protocol), protocol, "test", forms)
+        rows = latency.request_rows(len(asked.queries))
+        if len(rows):
+            ask = _encode_request(encoder, asked, items)
+            times[task.name] = latency.time_each(ask, rows, job.latency_seconds).tolist()
+    return times
+
+
+def _encode_request(
+    encoder: Encoder, asked: Asked, items: Sequence[str]
+) -> Callable[[int], object]:
+    """Encodes what the asker of a row brings along: a query, or the items of a history."""
+    queries = asked.queries
+
+    def ask(row: int) -> object:
+        role: Role = "item"
+        if queries.text is not None:
+            texts, role = [queries.text[row]], "query"
+        else:
+            assert queries.history is not None
+            texts = [items[item] for item in queries.history[row].tolist()]
+        return encoder.encode(texts, role) if texts else None
+
+    return ask
+
+
+def _counting(around: Surroundings, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: around.tell(f"{what} {done:,} of {total:,}")

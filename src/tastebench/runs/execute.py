@@ -1,0 +1,296 @@
+"""A plan carried out: what is finished is skipped, vectors are made once, then run after run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tastebench.contracts import RecommenderCard
+from tastebench.errors import UsageError
+from tastebench.runs import compose, environment, outputs, store
+from tastebench.runs.encode import EncodeJob, do_encode, encode
+from tastebench.runs.expand import Expansion, Run, expand
+from tastebench.runs.gather import Gathered, Missing, Objects, gather
+from tastebench.runs.job import Job, Surroundings
+from tastebench.runs.perform import perform, publish
+from tastebench.runs.plan import Plan
+from tastebench.runs.processes import Listener, Work, run_all
+from tastebench.runs.record import Failure, Record
+from tastebench.runs.watch import Watcher
+from tastebench.runs.worker import do_run
+
+Redo = Literal["missing", "failed", "all"]
+
+MEMORY_PER_WORKER = 2 * 2**30
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to carry a plan out; nothing here changes a number, except `limit`, which says so.
+
+    Attributes:
+        out: Folder of the records.
+        workers: Runs at a time; None takes what the machine offers.
+        redo: `missing` runs what has no record, `failed` also what failed, `all` everything.
+        limit: Ask at most so many users or queries; such results are partial and on no board.
+        tolerate: Leave encoders out that cannot be had here.
+    """
+
+    out: Path = Path("results")
+    workers: int | None = None
+    redo: Redo = "missing"
+    limit: int | None = None
+    tolerate: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Todo:
+    """A plan, looked at.
+
+    Attributes:
+        runs: All runs of the plan.
+        finished: Records that are there and stay, by spec hash.
+        notes: What the plan names and cannot do, and what is left out.
+        missing: What it needs and is not here.
+    """
+
+    plan: Plan
+    options: Options
+    gathered: Gathered
+    runs: tuple[Run, ...]
+    finished: dict[str, Record] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def open(self) -> tuple[Run, ...]:
+        """The runs that have to be done."""
+        return tuple(run for run in self.runs if run.spec_hash not in self.finished)
+
+
+def look(
+    plan: Plan,
+    options: Options,
+    objects: Objects | None = None,
+    watcher: Watcher | None = None,
+    *,
+    fetch: bool = True,
+) -> Todo:
+    """What a plan comes to: its runs, which are finished, what is missing.
+
+    With `fetch=False` nothing is downloaded or prepared, for a dry run.
+    """
+    say = (watcher or Watcher()).say
+    gathered = gather(plan, objects or Objects(), say, fetch=fetch, tolerate=options.tolerate)
+    expansion = Expansion((), ())
+    if gathered.plan.datasets:
+        expansion = expand(gathered.plan, gathered.resources, options.limit)
+    finished = {}
+    for run in expansion.runs:
+        folder = store.record_folder(options.out, plan.name, run.spec, run.spec_hash)
+        record = store.find_record(folder)
+        if record is not None and _stays(record, run, options.redo):
+            finished[run.spec_hash] = record
+    return Todo(
+        plan=plan,
+        options=options,
+        gathered=gathered,
+        runs=expansion.runs,
+        finished=finished,
+        notes=expansion.notes,
+        missing=gathered.missing,
+    )
+
+
+def _stays(record: Record, run: Run, redo: Redo) -> bool:
+    if redo == "all" or run.volatile:
+        return False
+    return record.status == "ok" or redo == "missing"
+
+
+def carry_out(todo: Todo, objects: Objects | None = None, watcher: Watcher | None = None) -> None:
+    """Does what is open; every run ends with a record, failed or not.
+
+    Raises:
+        UsageError: The folder for the records cannot be written.
+    """
+    _check_writable(todo.options.out)
+    _Execution(todo, objects or Objects(), watcher or Watcher()).carry_out()
+
+
+def default_workers(threads: int) -> int:
+    """Runs at a time: as many as cores and memory allow, at most 8; one on an accelerator."""
+    import psutil
+
+    if environment.gpus():
+        return 1
+    by_memory = psutil.virtual_memory().available // MEMORY_PER_WORKER
+    return int(max(1, min(environment.cores() // threads, by_memory, MAX_WORKERS)))
+
+
+class _Execution(Listener):
+    def __init__(self, todo: Todo, objects: Objects, watcher: Watcher) -> None:
+        self.todo, self.objects, self.watcher = todo, objects, watcher
+        self.options, self.plan = todo.options, todo.plan
+        self.encodings = {_encoding(run): None for run in todo.open if run.spec.encoder}
+        self.encode_jobs = {key: self._encode_job(key) for key in self.encodings}
+        self.jobs = {run.spec_hash: self._job(run) for run in todo.open}
+        self.broken: dict[Path, Failure] = {}
+
+    def carry_out(self) -> None:
+        encode_jobs = [job for job in self.encode_jobs.values() if self._to_encode(job)]
+        labels = [(str(job.result), f"encode {job.encoder}") for job in encode_jobs]
+        labels += [(key, _label(job.run)) for key, job in self.jobs.items()]
+        self.watcher.begin(labels, len(self.todo.finished))
+        try:
+            self._encode(encode_jobs)
+            self._run()
+        finally:
+            self.watcher.end()
+
+    # ------------------------------------------------------------------------------- encode step
+
+    def _encode_job(self, key: tuple[str, str, str]) -> EncodeJob:
+        dataset, encoder, recipe = key
+        resources = self.todo.gathered.resources
+        protocols = {run.spec.task: run.protocol for run in self.todo.runs if _encoding(run) == key}
+        return EncodeJob(
+            out=self.options.out.resolve(),
+            dataset=self.todo.gathered.references[dataset],
+            fingerprint=resources.datasets[dataset].fingerprint,
+            encoder=encoder,
+            revision=resources.encoders[encoder].revision,
+            text_recipe=recipe,
+            protocols=tuple(protocols.values()),
+            latency_seconds=self.plan.latency_seconds,
+            threads=environment.cores(),
+        )
+
+    def _to_encode(self, job: EncodeJob) -> bool:
+        if job.revision is not None and job.result.is_file():
+            from tastebench.runs.material import Vectors
+
+            vectors = Vectors.read(job.result)
+            files = [vectors.items, vectors.queries]
+            if all(file is None or file.is_file() for file in files):
+                return False
+        outputs.clear(job.folder)
+        return True
+
+    def _encode(self, jobs: Sequence[EncodeJob]) -> None:
+        foreign = [job for job in jobs if job.encoder not in self.objects.encoders]
+        works = [
+            Work(str(job.result), do_encode, job, log=job.folder / "log.txt") for job in foreign
+        ]
+        run_all(works, workers=1, listener=self)
+        for job in jobs:
+            if job.encoder in self.objects.encoders:
+                self._encode_here(job)
+
+    def _encode_here(self, job: EncodeJob) -> None:
+        key = str(job.result)
+        self.started(key)
+        failure = None
+        try:
+            encode(job, self.objects.encoders[job.encoder], self._surroundings(key))
+        except Exception as error:  # the runs that need it fail with it, the others go on
+            failure = compose.explain(error)
+        self.ended(key, failure)
+
+    # --------------------------------------------------------------------------------------- runs
+
+    def _job(self, run: Run) -> Job:
+        winner = None
+        if run.winner_hash is not None:
+            first = run.spec.model_copy(update={"seed": run.spec.tuned_on})
+            winner = store.record_folder(
+                self.options.out.resolve(), self.plan.name, first, run.winner_hash
+            )
+        job = Job(
+            run=run,
+            suite=self.plan.name,
+            row_by=self.plan.row_by,
+            out=self.options.out.resolve(),
+            dataset=self.todo.gathered.references[run.spec.dataset],
+            latency_seconds=self.plan.latency_seconds,
+            winner=winner,
+            vectors=self.encode_jobs[_encoding(run)].result if run.spec.encoder else None,
+            isolated=run.spec.recommender not in self.objects.recommenders,
+        )
+        if self.options.redo != "missing" or run.volatile:
+            outputs.clear(job.work)
+        return job
+
+    def _run(self) -> None:
+        able = {}
+        for key, job in self.jobs.items():
+            failure = self.broken.get(job.vectors) if job.vectors else None
+            if failure is None:
+                able[key] = job
+            else:
+                self.started(key)
+                self.ended(key, failure)
+        works = [
+            Work(key, do_run, job, log=job.work.with_suffix(".log"), after=job.run.winner_hash)
+            for key, job in able.items()
+            if job.isolated
+        ]
+        workers = self.options.workers or default_workers(self.plan.threads)
+        run_all(works, workers, self)
+        for key, job in able.items():
+            if not job.isolated:
+                self._run_here(key, job, self.objects.recommenders[job.run.spec.recommender])
+
+    def _run_here(self, key: str, job: Job, card: RecommenderCard) -> None:
+        self.started(key)
+        perform(job, card, self._surroundings(key))
+        self.ended(key, None)
+
+    # -------------------------------------------------------------------------------------- news
+
+    def _surroundings(self, key: str) -> Surroundings:
+        return Surroundings(tell=lambda text: self.said(key, text))
+
+    def started(self, key: str) -> None:
+        self.watcher.started(key)
+
+    def said(self, key: str, text: str) -> None:
+        self.watcher.stage(key, text)
+
+    def ended(self, key: str, failure: Failure | None) -> None:
+        job = self.jobs.get(key)
+        if job is None:
+            if failure is not None:
+                self.broken[Path(key)] = failure
+            self.watcher.ended(key, None, failure.what if failure else None)
+            return
+        if failure is not None:
+            publish(job, compose.failed(job, failure, 0.0))
+        record = store.find_record(job.folder)
+        assert record is not None
+        self.watcher.ended(key, record)
+
+
+def _encoding(run: Run) -> tuple[str, str, str]:
+    return run.spec.dataset, run.spec.encoder or "", run.spec.text_recipe or ""
+
+
+def _label(run: Run) -> str:
+    spec = run.spec
+    seed = f", seed {spec.seed}" if len(run.budget.seeds) > 1 else ""
+    return f"{spec.task} {spec.dataset} {spec.label}{seed}"
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        (out / store.WORK).mkdir(parents=True, exist_ok=True)
+        probe = out / store.WORK / ".probe"
+        probe.write_text("", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write records: {error.strerror}", where=str(out), fix="--out DIR"
+        ) from error

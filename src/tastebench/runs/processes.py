@@ -1,0 +1,250 @@
+"""Work in processes of its own: warm start, its own peak memory, and a kill takes one.
+
+Processes are forked from a server that has loaded the heavy libraries once and done nothing else,
+so a run starts in milliseconds and its memory is its own. Several work at a time, except for what
+must be alone on the machine (latency): a process that reaches that point parks, a few parked ones
+are collected while others still work, then nothing new starts, the working ones finish, and the
+parked ones go on one by one.
+
+A process ends with whoever started it: it watches for its parent's death, so that a plan killed
+with `kill -9` leaves nothing running behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+from tastebench.runs.compose import explain
+from tastebench.runs.job import Surroundings
+from tastebench.runs.record import Failure
+
+Target = Callable[[Any, Surroundings], None]
+"""What a process does; importable, and its argument can be pickled."""
+
+PARKED_PER_WORKER = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One thing to do in a process.
+
+    Attributes:
+        key: Names it.
+        after: Key of what has to end before, well or not.
+        log: Where its standard output and error go.
+    """
+
+    key: str
+    target: Target
+    argument: Any
+    log: Path
+    after: str | None = None
+
+
+class Listener:
+    """Told what happens; does nothing by itself."""
+
+    def started(self, key: str) -> None:
+        """A process has begun."""
+
+    def said(self, key: str, text: str) -> None:
+        """It says in a few words what it is doing."""
+
+    def ended(self, key: str, failure: Failure | None) -> None:
+        """It is gone; `failure` says why, if it did not do its work."""
+
+
+@dataclass(eq=False)
+class _Live:
+    work: Work
+    process: Any
+    pipe: Connection
+    finished: bool = False
+    failure: Failure | None = None
+
+
+def run_all(works: Sequence[Work], workers: int, listener: Listener) -> None:
+    """Does all the work, at most `workers` at a time, in order as far as `after` allows.
+
+    On any exception here (Ctrl-C, a full disk) the processes are stopped before it goes on.
+    """
+    crew = _Crew(works, workers, listener)
+    try:
+        while crew.busy:
+            crew.step()
+    finally:
+        crew.stop()
+
+
+class _Crew:
+    def __init__(self, works: Sequence[Work], workers: int, listener: Listener) -> None:
+        self.pending = list(works)
+        self.unfinished = {work.key for work in works}
+        self.working: list[_Live] = []
+        self.parked: list[_Live] = []
+        self.workers, self.listener = workers, listener
+        self.room_to_park = 1 if workers == 1 else PARKED_PER_WORKER * workers
+        self.alone = False
+        self.context = _context()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.pending or self.working or self.parked)
+
+    def step(self) -> None:
+        """Starts what can start, lets one go on alone if it is time, then waits for news."""
+        while not self.alone and len(self.working) < self.workers and not self._draining():
+            work = next((w for w in self.pending if w.after not in self.unfinished), None)
+            if work is None:
+                break
+            self.pending.remove(work)
+            self.working.append(self._start(work))
+        if self.parked and not self.working:
+            live = self.parked.pop(0)
+            live.pipe.send("go")
+            self.working, self.alone = [live], True
+        for ready in wait([live.pipe for live in self.working]):
+            self._hear(next(live for live in self.working if live.pipe is ready))
+
+    def _draining(self) -> bool:
+        return len(self.parked) >= self.room_to_park
+
+    def _start(self, work: Work) -> _Live:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(  # type: ignore[attr-defined]
+            target=_main, args=(theirs, work.target, work.argument, work.log), daemon=True
+        )
+        with _no_main_module():
+            process.start()
+        theirs.close()
+        self.listener.started(work.key)
+        return _Live(work, process, ours)
+
+    def _hear(self, live: _Live) -> None:
+        try:
+            kind, news = live.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(live)
+            return
+        if kind == "say":
+            self.listener.said(live.work.key, news)
+        elif kind == "park":
+            self.working.remove(live)
+            self.parked.append(live)
+        else:
+            live.finished, live.failure = True, news
+
+    def _bury(self, live: _Live) -> None:
+        live.process.join()
+        live.pipe.close()
+        self.working.remove(live)
+        self.alone = False
+        self.unfinished.discard(live.work.key)
+        if not live.finished:
+            live.failure = Failure(kind="Killed", what=_cause(live.process.exitcode))
+        self.listener.ended(live.work.key, live.failure)
+
+    def stop(self) -> None:
+        for live in self.working + self.parked:
+            live.process.terminate()
+        for live in self.working + self.parked:
+            live.process.join(timeout=5)
+            if live.process.is_alive():
+                live.process.kill()
+                live.process.join()
+
+
+def _cause(exit_code: int | None) -> str:
+    """Why a process is gone, in words.
+
+    >>> _cause(-9)
+    'its process was killed (SIGKILL), perhaps for want of memory'
+    """
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        return f"its process was killed ({name}){hint}"
+    return f"its process ended with exit code {exit_code} before the run did"
+
+
+# ---------------------------------------------------------------------------- inside the process
+
+
+def _main(pipe: Connection, target: Target, argument: Any, log: Path) -> None:
+    # Ctrl-C reaches the whole process group; what to do about it is the starter's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        target(argument, Surroundings(_Line(pipe).tell, _Line(pipe).alone))
+        pipe.send(("end", None))
+    except Exception as error:  # told to the starter, who goes on with what does not need it
+        pipe.send(("fail", explain(error)))
+
+
+class _Line:
+    """The way to the starter; without one there is nobody left to work for."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+
+    def tell(self, text: str) -> None:
+        try:
+            self.pipe.send(("say", text))
+        except OSError:
+            os._exit(1)
+
+    def alone(self) -> None:
+        try:
+            self.pipe.send(("park", None))
+            self.pipe.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+# --------------------------------------------------------------------------------------- starting
+
+
+def _context() -> BaseContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tastebench.runs.warm"])
+    return context
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hides the caller's script, which a new process would otherwise import, and so run again.
+
+    Work is importable by name, so nothing of the script is needed; without this a study without an
+    `if __name__ == "__main__"` would start itself in each of its own runs.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
