@@ -1,0 +1,170 @@
+"""Taking named files out of a downloaded zip or tar, without letting it write anywhere else."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from tastebench.errors import DataError
+from tastebench.files import atomic_file
+
+
+@dataclass(frozen=True)
+class _Member:
+    """An entry of an archive; `plain` is False for links and devices."""
+
+    name: str
+    size: int
+    plain: bool
+    folder: bool
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self._archive = zipfile.ZipFile(path)
+
+    def members(self) -> list[_Member]:
+        return [
+            _Member(info.filename, info.file_size, _is_plain(info), info.is_dir())
+            for info in self._archive.infolist()
+        ]
+
+    def open(self, name: str) -> IO[bytes]:
+        return self._archive.open(name)
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        self._archive = tarfile.open(path)
+
+    def members(self) -> list[_Member]:
+        return [
+            _Member(info.name, info.size, info.isfile() or info.isdir(), info.isdir())
+            for info in self._archive.getmembers()
+        ]
+
+    def open(self, name: str) -> IO[bytes]:
+        file = self._archive.extractfile(name)
+        assert file is not None  # only plain files are asked for
+        return file
+
+    def close(self) -> None:
+        self._archive.close()
+
+
+def unpack(archive: Path, wanted: Sequence[str], folder: Path) -> None:
+    """Writes the wanted files of `archive` below `folder`, each whole or not at all.
+
+    Args:
+        archive: A zip, or a tar however compressed.
+        wanted: Paths below `folder`. The entry is the one of that path, else the only one that
+            agrees with it from the file name upwards the longest: archives differ in whether they
+            have a top folder.
+        folder: Where they go.
+
+    Raises:
+        DataError: An entry would land outside a folder (absolute path, `..`, link), the archive is
+            damaged or lacks a file, or the disk has no room. Nothing is written then.
+    """
+    with _opened(archive) as opened:
+        members = opened.members()
+        climbing = [m.name for m in members if not m.plain or _climbs(m.name)]
+        if climbing:
+            raise DataError(
+                f"the archive is refused: its entry {climbing[0]!r} is a link or leads outside",
+                where=str(archive),
+                fix="do not trust where it came from; get the original release",
+            )
+        sizes = {m.name: m.size for m in members if not m.folder}
+        chosen = {path: _choose(path, sizes, archive) for path in wanted}
+        _need_room(sum(sizes[name] for name in chosen.values()), folder)
+        for path, name in chosen.items():
+            with opened.open(name) as source, atomic_file(folder / path) as target:
+                with target.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Zip | _Tar]:
+    try:
+        archive = _Zip(path) if zipfile.is_zipfile(path) else _Tar(path)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+        raise _damaged(path, error) from error
+    try:
+        yield archive
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+    except RuntimeError as error:  # how zipfile says that an entry is encrypted
+        raise _damaged(path, error) from error
+    finally:
+        archive.close()
+
+
+def _is_plain(info: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return kind in (0, stat.S_IFREG, stat.S_IFDIR)
+
+
+def _climbs(name: str) -> bool:
+    windows = PureWindowsPath(name)
+    absolute = name.startswith("/") or windows.is_absolute() or bool(windows.drive)
+    return absolute or ".." in PurePosixPath(name.replace("\\", "/")).parts
+
+
+def _choose(path: str, sizes: Mapping[str, int], archive: Path) -> str:
+    """The entry meant by `path`."""
+    if path in sizes:
+        return path
+    agreement = {name: _common_tail(path, name) for name in sizes}
+    best = max(agreement.values(), default=0)
+    chosen = [name for name, tail in agreement.items() if tail == best]
+    if best == 0 or len(chosen) != 1:
+        found = ", ".join(sorted(sizes)[:10])
+        raise DataError(
+            f"the archive has no file {path} (it has {found})",
+            where=str(archive),
+            fix="the release may have changed: unpack it by hand and pass the folder with --raw",
+        )
+    return chosen[0]
+
+
+def _common_tail(a: str, b: str) -> int:
+    """How many parts two paths share, counted from the file name upwards."""
+    shared = 0
+    for mine, yours in zip(
+        reversed(PurePosixPath(a).parts), reversed(PurePosixPath(b).parts), strict=False
+    ):
+        if mine != yours:
+            break
+        shared += 1
+    return shared
+
+
+def _need_room(size: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"unpacking needs {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+            where=str(folder),
+            fix="make room, or set TASTEBENCH_HOME to a folder on another disk",
+        )
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the archive is damaged or cut off: {str(error).splitlines()[0]}",
+        where=str(path),
+        fix="delete it and get it again",
+    )
