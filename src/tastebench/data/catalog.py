@@ -93,8 +93,7 @@ def list_datasets() -> list[DatasetRow]:
 
     builtin = {STOREFRONT: storefront.CARD, **{name: SOURCES.get(name).card for name in SOURCES}}
     rows = [_row(card, datasets_folder() / name) for name, card in builtin.items()]
-    own = sorted(datasets_folder().glob("*/")) if datasets_folder().is_dir() else []
-    return rows + [_own_row(f) for f in own if f.name not in builtin and is_dataset(f)]
+    return rows + [_own_row(folder) for folder in _own() if folder.name not in builtin]
 
 
 def is_public(name: str) -> bool:
@@ -169,6 +168,12 @@ def _row(card: DatasetCard, kept: Path) -> DatasetRow:
     return DatasetRow(card.name, card.title, status, card.tasks, card.licence, items, interactions)
 
 
+def _own() -> list[Path]:
+    """Folders of everything that was prepared or imported."""
+    kept = datasets_folder()
+    return [f for f in sorted(kept.iterdir()) if is_dataset(f)] if kept.is_dir() else []
+
+
 def _own_row(folder: Path) -> DatasetRow:
     """The line of an imported dataset; a damaged one is listed as such, so that it can be found."""
     try:
@@ -192,14 +197,11 @@ def _sizes(folder: Path) -> tuple[int | None, int | None]:
 
 
 def _unknown(name: str) -> UsageError:
-    names = [row.name for row in list_datasets()]
-    hint = did_you_mean(name, names) if len(names) < 20 else _near(name, names)
+    from tastebench.data.sources import SOURCES
+
+    hint = did_you_mean(name, [STOREFRONT, *SOURCES, *(f.name for f in _own())])
+    hint = "" if hint.startswith("known:") else hint  # too many to list here
     return UsageError(
         f"unknown dataset {name!r}{': ' + hint if hint else ''}",
         fix="`tastebench data list` shows all; `tastebench data import` makes one of your files",
     )
-
-
-def _near(name: str, names: list[str]) -> str:
-    hint = did_you_mean(name, names)
-    return "" if hint.startswith("known:") else hint

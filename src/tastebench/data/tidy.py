@@ -51,7 +51,11 @@ def tidy(tables: Tables, where: str) -> tuple[Tables, dict[str, int]]:
     for table, key in KEYS.items():
         frame = getattr(tables, table)
         if frame is not None:
-            keep(table, frame.select(key).is_first_distinct(), f"repeated {table} dropped")
+            keep(
+                table,
+                frame.select(pl.struct(key).is_first_distinct()).to_series(),
+                f"repeated {table} dropped",
+            )
     for table, frame in tables.frames():
         for column, other in references(table):
             target = getattr(tables, other)

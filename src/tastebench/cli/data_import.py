@@ -1,0 +1,285 @@
+"""`tastebench data import`, `data prepare` and `data check`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tastebench.data.dataset import Dataset
+
+
+class BadRowsChoice(StrEnum):
+    """What to do with rows that cannot be read."""
+
+    error = "error"
+    drop = "drop"
+
+
+class DuplicatesChoice(StrEnum):
+    """What to do with a second row of the same id."""
+
+    error = "error"
+    first = "first"
+
+
+class TimeUnitChoice(StrEnum):
+    """What the numbers in the time column are."""
+
+    auto = "auto"
+    s = "s"
+    ms = "ms"
+    us = "us"
+    ns = "ns"
+    date = "date"
+    order = "order"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a dataset of the same name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs to the `data` application."""
+    app.command("import")(import_)
+    app.command("prepare")(prepare)
+    app.command("check")(check)
+
+
+def import_(  # noqa: PLR0913, PLR0917 - an option each
+    items: Annotated[Path, typer.Option(help="One row per item: CSV, TSV, JSON lines, Parquet.")],
+    name: Annotated[str, typer.Option(help="What to call the dataset.")],
+    interactions: Annotated[
+        Path | None, typer.Option(help="One row per click, purchase or rating.")
+    ] = None,
+    queries: Annotated[Path | None, typer.Option(help="One row per search query.")] = None,
+    relevance: Annotated[Path | None, typer.Option(help="Which items answer which query.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="Meaning=column: user=uid,item=sku,time=ts,rating=...,label=..."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Item columns with text, in order: title,description")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of CSV; found by itself if not given.")
+    ] = None,
+    time_unit: Annotated[
+        TimeUnitChoice, typer.Option(help="What the times are.")
+    ] = TimeUnitChoice.auto,
+    unordered: Annotated[
+        bool, typer.Option("--unordered", help="Neither times nor rows say what came first.")
+    ] = False,
+    bad_rows: Annotated[
+        BadRowsChoice, typer.Option(help="Rows that cannot be read: refuse the file or drop them.")
+    ] = BadRowsChoice.error,
+    duplicates: Annotated[
+        DuplicatesChoice, typer.Option(help="A second row of an id: refuse or keep the first.")
+    ] = DuplicatesChoice.error,
+    language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    replace: Replace = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is understood and keep nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset of your own files.
+
+    Example: tastebench data import --items items.csv --interactions clicks.csv
+    --map user=uid,item=sku,time=ts --text title,description --name my-shop
+    """
+    from tastebench.data.cells import ImportOptions
+    from tastebench.data.importer import import_dataset, save_imported
+    from tastebench.data.mapping import parse_map
+
+    dataset = import_dataset(
+        name,
+        items,
+        interactions,
+        parse_map(",".join(map_ or [])),
+        [column.strip() for part in text or [] for column in part.split(",") if column.strip()],
+        queries=queries,
+        relevance=relevance,
+        options=ImportOptions(
+            encoding=encoding,
+            delimiter={"\\t": "\t"}.get(delimiter or "", delimiter),
+            bad_rows=bad_rows.value,
+            time_unit=None if time_unit is TimeUnitChoice.auto else time_unit.value,
+            unordered=unordered,
+            duplicates=duplicates.value,
+            language=language,
+        ),
+    )
+    folder = None if dry_run else save_imported(dataset, replace=replace)
+    for line in _understood(dataset):
+        typer.echo(line, err=True)
+    _finish(dataset, folder, as_json)
+
+
+def prepare(  # noqa: PLR0913, PLR0917 - an option each
+    source: Annotated[str, typer.Argument(help="Dataset to filter.", metavar="DATASET")],
+    name: Annotated[str, typer.Option(help="What to call the result.")],
+    min_rating: Annotated[
+        float | None, typer.Option(help="Keep interactions rated at least this.")
+    ] = None,
+    dedup: Annotated[
+        bool, typer.Option("--dedup", help="Keep the earliest of each (user, item) pair.")
+    ] = False,
+    sample_users: Annotated[
+        int | None, typer.Option(min=1, help="Keep this many users, drawn with --seed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    k_core: Annotated[
+        int | None, typer.Option(min=1, help="Every user and item has this many interactions.")
+    ] = None,
+    min_length: Annotated[
+        int | None, typer.Option(min=1, help="Then drop users with fewer interactions.")
+    ] = None,
+    keep_items: Annotated[
+        bool, typer.Option("--keep-items", help="Keep items that nobody interacts with any more.")
+    ] = False,
+    replace: Replace = False,
+    as_json: AsJson = False,
+) -> None:
+    """Filter a dataset into a new one; the filters apply in the order shown.
+
+    Example: tastebench data prepare my-shop --dedup --k-core 5 --name my-shop-5core
+    """
+    from tastebench.data.catalog import load_dataset
+    from tastebench.data.importer import check_name, save_imported
+    from tastebench.data.prepare import Filters
+    from tastebench.data.prepare import prepare as apply
+
+    check_name(name)
+    filters = Filters(
+        min_rating=min_rating,
+        dedup=dedup,
+        sample_users=sample_users,
+        seed=seed,
+        k_core=k_core,
+        min_length=min_length,
+        keep_items=keep_items,
+    )
+    dataset = apply(load_dataset(source, progress=_say), filters, name)
+    folder = save_imported(dataset, replace=replace)
+    for step in dataset.manifest["steps"]:
+        passes = f" in {step['passes']} passes" if "passes" in step else ""
+        typer.echo(
+            f"{step['step']}: {step['rows_before']:,} -> {step['rows_after']:,}{passes}", err=True
+        )
+    _finish(dataset, folder, as_json)
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="Name or folder of a dataset.", metavar="DATASET")],
+    as_json: AsJson = False,
+) -> None:
+    """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak."""
+    from tastebench.data.catalog import datasets_folder, load_dataset
+    from tastebench.data.dataset import Dataset, is_dataset
+    from tastebench.data.schema import validate
+    from tastebench.data.split import default_split, leakage, split
+
+    kept = datasets_folder() / name
+    folder = kept if is_dataset(kept) else None
+    dataset = Dataset.load(kept, verify=True) if folder else load_dataset(name, progress=_say)
+    validate(dataset.tables, dataset.name)
+    leaks: dict[str, Any] = {}
+    for task in dataset.card.tasks:
+        if dataset.tables.interactions is None or task == "search":
+            continue
+        spec = default_split(dataset, task)
+        found = leakage(dataset, split(dataset, spec), spec)
+        leaks[task] = {"split": spec.model_dump(mode="json"), **found.to_dict()}
+        typer.echo(f"{task}: {found.sentence} {_shares(leaks[task])}", err=True)
+    _finish(dataset, folder, as_json, leakage=leaks)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _understood(dataset: Dataset) -> list[str]:
+    """What an import took the files for, a line each."""
+    found = dataset.manifest["import"]
+    lines = []
+    for table, file in found["files"].items():
+        columns = ", ".join(
+            f"{name} = {column}" if name != column else name
+            for name, column in file["columns"].items()
+        )
+        lines.append(
+            f"{table}: {file['path']}, {file['rows']:,} rows ({file['format']}); {columns}"
+        )
+        if file["unused"]:
+            lines.append(f"  not used: {', '.join(file['unused'])}")
+    if found["time_unit"] and found["time_unit"] != "order":
+        lines.append(f"time: read as {_UNITS[found['time_unit']]}")
+    lines += [f"note: {note}" for note in found["notes"]]
+    for column, text in found["text"].items():
+        html = f", {text['with_html']:,} with HTML (left out of item texts)"
+        lines.append(
+            f"text: {column} in {text['share']:.1%} of items, median {text['median_characters']} "
+            f"characters{html if text['with_html'] else ''}"
+        )
+    for reason, dropped in found["dropped"].items():
+        rows = ", ".join(f"{row:,}" for row in dropped["first"])
+        lines.append(f"dropped: {dropped['rows']:,} {reason} (row {rows}{_more(dropped)})")
+    lines += [f"note: {reason}: {rows:,}" for reason, rows in dataset.manifest["repairs"].items()]
+    return lines
+
+
+_UNITS = {
+    "s": "seconds since 1970",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "date": "dates, UTC where they name no zone",
+}
+
+
+def _more(dropped: dict[str, Any]) -> str:
+    return ", ..." if dropped["rows"] > len(dropped["first"]) else ""
+
+
+def _shares(leaks: dict[str, Any]) -> str:
+    names = {
+        "future": "train events after the first test event",
+        "cold_users": "test users not in train",
+        "cold_items": "test items not in train",
+        "repeated": "test pairs in train",
+    }
+    told = [f"{leaks[key]:.1%} of {what}" for key, what in names.items() if leaks[key] is not None]
+    return "(" + "; ".join(told) + ")"
+
+
+def _finish(dataset: Dataset, folder: Path | None, as_json: bool, **more: Any) -> None:
+    """The result on stdout: one JSON object, or a line and what to do next."""
+    frame = dataset.tables.interactions
+    summary = {
+        "name": dataset.name,
+        "folder": str(folder) if folder else None,
+        "fingerprint": dataset.fingerprint,
+        "items": dataset.n_items,
+        "users": dataset.n_users,
+        "interactions": 0 if frame is None else len(frame),
+        "tasks": list(dataset.card.tasks),
+        "manifest": dataset.manifest,
+        **more,
+    }
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{dataset.name}: {summary['items']:,} items, {summary['users']:,} users, "
+        f"{summary['interactions']:,} interactions; fingerprint {dataset.fingerprint[:12]}"
+    )
+    if folder:
+        typer.echo(f"next: tastebench data show {dataset.name}", err=True)

@@ -1,0 +1,247 @@
+"""From a user's mapped columns to canonical tables: cell by cell, with every dropped row noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from tastebench.data.mapping import Mapped
+from tastebench.data.tables_io import BadRows
+from tastebench.data.tidy import MOST
+from tastebench.data.times import Times, TimeUnit, read_times
+from tastebench.errors import DataError, UsageError
+
+Duplicates = Literal["error", "first"]
+
+_TRUE_FALSE = {"true": "1", "false": "0", "yes": "1", "no": "0"}
+_NOT_A_VALUE = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "\\N"]
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a user's files are to be read.
+
+    Attributes:
+        encoding, delimiter, bad_rows: As `tastebench.data.tables_io.read_table`.
+        time_unit: What the times are, if known; see `tastebench.data.times.read_times`.
+        unordered: Neither times nor the order of the file say what came first.
+        duplicates: What to do with a second row of the same item or query id.
+        language: Of the texts, for the card.
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    bad_rows: BadRows = "error"
+    time_unit: TimeUnit | None = None
+    unordered: bool = False
+    duplicates: Duplicates = "error"
+    language: str = "en"
+
+
+@dataclass
+class Understood:
+    """What an import found, as the manifest keeps it.
+
+    Attributes:
+        files: Table to path, hash, format, rows, and which column became what.
+        dropped: Reason to number of rows and the first row numbers.
+        time_unit: What the times were taken for.
+        text: Text column to share of items that have any, median length, texts with HTML.
+    """
+
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dropped: dict[str, dict[str, Any]] = field(default_factory=dict)
+    time_unit: str | None = None
+    notes: list[str] = field(default_factory=list)
+    text: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def drop(self, reason: str, rows: np.ndarray) -> None:
+        """Notes rows that were left out, with the first few of their numbers."""
+        if len(rows):
+            self.dropped[reason] = {"rows": len(rows), "first": rows[:5].tolist()}
+
+
+def items_table(mapped: Mapped, options: ImportOptions, understood: Understood) -> pl.DataFrame:
+    """The items, each once, with their attributes."""
+    frame = unique_rows(mapped, "item_id", options, understood)
+    extra = {c: _number_if_all_are(frame[c]) for c in frame.columns if c not in mapped.canonical}
+    return frame.with_columns(**extra)
+
+
+def interactions_table(
+    mapped: Mapped, options: ImportOptions, understood: Understood
+) -> pl.DataFrame:
+    """The interactions with their times, or with the order that stands for them."""
+    frame = mapped.frame.select(mapped.canonical)
+    for column in ("rating", "label"):
+        if column in frame.columns:
+            frame = frame.with_columns(_cell_numbers(frame[column], mapped))
+    frame = frame.with_columns(row=pl.Series(mapped.rows))
+    keep = _with_ids(frame, mapped, understood)
+    if options.unordered:
+        frame = frame.drop("time", strict=False).with_columns(row=pl.lit(0, dtype=pl.Int64))
+    elif "time" in frame.columns:
+        times = _read_times(frame["time"], options, mapped)
+        understood.time_unit = times.unit
+        readable = times.values.is_not_null().to_numpy()
+        unreadable = mapped.rows[keep & ~readable]
+        _not_most(unreadable, mapped, "a readable time", "check the time column, or --time-unit")
+        understood.drop("interactions without a readable time", unreadable)
+        keep = keep & readable
+        if times.unit == "order":
+            understood.notes.append(
+                f"{mapped.source('time')} is a counter, not a time: it gives the order of events"
+            )
+            frame = frame.drop("time").with_columns(row=times.values.rank("ordinal").cast(pl.Int64))
+        else:
+            frame = frame.with_columns(time=times.values)
+    else:
+        understood.notes.append(
+            "there is no time column, so the order of the file is taken as the order of events; "
+            "--unordered if it says nothing"
+        )
+    return frame.filter(pl.Series(keep))
+
+
+def _read_times(column: pl.Series, options: ImportOptions, mapped: Mapped) -> Times:
+    where = f"{mapped.path}, column {mapped.source('time')}"
+    try:
+        times = read_times(column, options.time_unit)
+    except DataError as error:
+        raise DataError(error.what, where=where, fix=error.fix) from error
+    if len(times.other_unit):
+        rows = mapped.rows[times.other_unit]
+        examples = column[times.other_unit[:3].tolist()].to_list()
+        raise DataError(
+            f"most times are in {times.unit}, {len(rows):,} seem to be in another unit, "
+            f"e.g. {', '.join(map(str, examples))}",
+            where=f"{where}, rows {', '.join(map(str, rows[:5]))}",
+            fix=f"mend them, or say --time-unit {times.unit} if they are meant",
+        )
+    return times
+
+
+def relevance_table(mapped: Mapped, understood: Understood) -> pl.DataFrame:
+    """The judgements that name both a query and an item."""
+    frame = mapped.frame.select(mapped.canonical)
+    if "grade" in frame.columns:
+        frame = frame.with_columns(_cell_numbers(frame["grade"], mapped))
+    return frame.filter(pl.Series(_with_ids(frame, mapped, understood)))
+
+
+def unique_rows(
+    mapped: Mapped, key: str, options: ImportOptions, understood: Understood
+) -> pl.DataFrame:
+    """The rows with an id; a second row of the same id is refused, or dropped if so asked."""
+    keep = _with_ids(mapped.frame, mapped, understood)
+    frame, rows = mapped.frame.filter(pl.Series(keep)), mapped.rows[keep]
+    first = frame[key].is_first_distinct().to_numpy()
+    if not first.all() and options.duplicates == "error":
+        repeated = frame[key].filter(pl.Series(~first))
+        shown = ", ".join(
+            f"row {row:,} ({value!r})"
+            for row, value in zip(rows[~first][:5], repeated.head(5), strict=True)
+        )
+        raise DataError(
+            f"{len(repeated):,} rows of {mapped.table} repeat an id: {shown}",
+            where=f"{mapped.path}, column {mapped.source(key)}",
+            fix="give every row its own id, or keep the first of each with --duplicates first",
+        )
+    understood.drop(f"{mapped.table} with an id seen before", rows[~first])
+    return frame.filter(pl.Series(first))
+
+
+def _with_ids(frame: pl.DataFrame, mapped: Mapped, understood: Understood) -> np.ndarray:
+    """Where every id is there; the rows without are noted, and refused if they are most."""
+    ids = [c for c in frame.columns if c in ("user_id", "item_id", "query_id")]
+    needed = [*ids, "text"] if mapped.table == "queries" else ids
+    keep: np.ndarray = (
+        frame.select(pl.all_horizontal(pl.col(needed).is_not_null())).to_series().to_numpy()
+    )
+    names = " or ".join(mapped.source(c) for c in needed)
+    _not_most(mapped.rows[~keep], mapped, f"a value in {names}", "check the --map")
+    understood.drop(f"{mapped.table} without {names}", mapped.rows[~keep])
+    return keep
+
+
+def _not_most(rows: np.ndarray, mapped: Mapped, what: str, fix: str) -> None:
+    if len(rows) > MOST * len(mapped.rows):
+        raise DataError(
+            f"{len(rows):,} of {len(mapped.rows):,} rows have not {what}",
+            where=f"{mapped.path}, row {', '.join(map(str, rows[:5]))}, ...",
+            fix=fix,
+        )
+
+
+def _cell_numbers(series: pl.Series, mapped: Mapped) -> pl.Series:
+    """Ratings, labels and grades from text; a cell that is no number is an error with its row."""
+    if series.dtype != pl.String:
+        return series.cast(pl.Float64)
+    text = series.str.strip_chars()
+    text = pl.select(pl.when(~text.is_in(_NOT_A_VALUE)).then(text)).to_series()
+    plain = text.str.to_lowercase().replace(_TRUE_FALSE)
+    numbers = plain.cast(pl.Float64, strict=False).alias(series.name)
+    bad = (numbers.is_null() & text.is_not_null()).arg_true().to_numpy()
+    if len(bad):
+        raise DataError(
+            f"{mapped.source(series.name)} is not a number in {len(bad):,} rows, "
+            f"e.g. {series[int(bad[0])]!r}",
+            where=f"{mapped.path}, row {', '.join(map(str, mapped.rows[bad[:5]]))}",
+            fix="mend these cells, empty them, or leave the column out of --map",
+        )
+    return numbers
+
+
+def _number_if_all_are(series: pl.Series) -> pl.Series:
+    """A text column whose every value is a number, as numbers; codes like 007 stay text."""
+    if series.dtype != pl.String or series.is_null().all():
+        return series
+    if series.str.contains(r"^\s*[+-]?0\d").any():
+        return series
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = series.str.strip_chars().cast(dtype, strict=False)
+        if numbers.null_count() == series.null_count():
+            return numbers
+    return series
+
+
+def text_columns(mapped: Mapped, items: pl.DataFrame, text: Sequence[str]) -> tuple[str, ...]:
+    """The text columns by their names in the items table."""
+    if text:
+        return tuple(mapped.find(column) for column in text)
+    columns = tuple(c for c in ("title", "description") if c in items.columns)
+    if not columns:
+        raise UsageError(
+            f"which columns of the items hold text? (found: {', '.join(items.columns)})",
+            where=str(mapped.path),
+            fix="--text COLUMN[,COLUMN...]",
+        )
+    return columns
+
+
+def as_texts(items: pl.DataFrame, columns: tuple[str, ...], understood: Understood) -> pl.DataFrame:
+    """Text columns as text, and what there is in them."""
+    items = items.with_columns(
+        pl.col(c).cast(pl.String) for c in columns if not isinstance(items[c].dtype, pl.List)
+    )
+    for column in columns:
+        text = items[column]
+        if isinstance(text.dtype, pl.List):
+            text = text.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
+        text = text.fill_null("")
+        full = text.filter(text.str.strip_chars().str.len_bytes() > 0)
+        understood.text[column] = {
+            "share": len(full) / len(items) if len(items) else 0.0,
+            "median_characters": int(full.str.len_chars().median() or 0),  # type: ignore[arg-type]
+            "with_html": int(full.str.contains(r"</?[A-Za-z][^<>]*>|&[A-Za-z#0-9]+;").sum()),
+        }
+    if not any(found["share"] for found in understood.text.values()):
+        raise DataError(
+            f"no item has any text in {', '.join(columns)}",
+            fix="name the columns that hold text with --text",
+        )
+    return items

@@ -1,0 +1,187 @@
+"""A user's own files to a dataset: what they mean is worked out, said, and written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tastebench import files
+from tastebench.data.card import DatasetCard
+from tastebench.data.catalog import datasets_folder, is_public
+from tastebench.data.cells import (
+    ImportOptions,
+    Understood,
+    as_texts,
+    interactions_table,
+    items_table,
+    relevance_table,
+    text_columns,
+    unique_rows,
+)
+from tastebench.data.dataset import Dataset
+from tastebench.data.mapping import Mapped, check_map, map_columns
+from tastebench.data.schema import Tables
+from tastebench.data.tables_io import RawTable, read_table
+from tastebench.data.tidy import tidy
+from tastebench.errors import UsageError
+
+
+def import_dataset(
+    name: str,
+    items: Path,
+    interactions: Path | None = None,
+    mapping: Mapping[str, str] | None = None,
+    text: Sequence[str] = (),
+    *,
+    queries: Path | None = None,
+    relevance: Path | None = None,
+    options: ImportOptions | None = None,
+) -> Dataset:
+    """Reads a user's files as a dataset; nothing is saved (see `save_imported`).
+
+    Args:
+        name: What to call it.
+        items: One row per item.
+        interactions: One row per click, purchase, rating, ...
+        mapping: Meaning to column, e.g. `{"user": "uid", "item": "sku", "time": "ts"}`; a meaning
+            may be confined to a file: `{"items.item": "sku", "interactions.item": "product"}`.
+            Columns that are named as in `tastebench.data.schema` need none.
+        text: Item columns that hold text, in order; without it title and description, if there.
+        queries: One row per search query.
+        relevance: Which items answer which query.
+        options: How to read the files.
+
+    Returns:
+        The dataset; `manifest["import"]` says how the files were understood, what was dropped and
+        why, with row numbers.
+
+    Raises:
+        UsageError: A name or option cannot be meant.
+        DataError: A file cannot be read or is not what it should be.
+    """
+    options = options or ImportOptions()
+    mapping = dict(mapping or {})
+    check_name(name)
+    given = {
+        "items": items,
+        "interactions": interactions,
+        "queries": queries,
+        "relevance": relevance,
+    }
+    if interactions is None and relevance is None:
+        raise UsageError(
+            "there is nothing to recommend from: neither interactions nor relevance were given",
+            fix="give --interactions FILE, or --queries FILE with --relevance FILE",
+        )
+    if (queries is None) != (relevance is None):
+        raise UsageError("queries and relevance go together", fix="give both files or neither")
+    read = {
+        table: read_table(
+            path,
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+            bad_rows=options.bad_rows,
+        )
+        for table, path in given.items()
+        if path is not None
+    }
+    check_map(mapping, read)
+    understood = Understood()
+    mapped = {table: map_columns(table, raw, mapping) for table, raw in read.items()}
+    for table, raw in read.items():
+        understood.files[table] = _described(raw, mapped[table])
+        understood.drop(f"unreadable rows of {table}", np.array(raw.skipped, dtype=np.int64))
+
+    catalogue = items_table(mapped["items"], options, understood)
+    columns = text_columns(mapped["items"], catalogue, text)
+    catalogue = as_texts(catalogue, columns, understood)
+    tables = Tables(
+        items=catalogue,
+        interactions=interactions_table(mapped["interactions"], options, understood)
+        if interactions
+        else None,
+        queries=unique_rows(mapped["queries"], "query_id", options, understood)
+        if queries
+        else None,
+        relevance=relevance_table(mapped["relevance"], understood) if relevance else None,
+    )
+    tables, repairs = tidy(tables, name)
+    card = _card(name, tables, columns, options, understood)
+    manifest = {"import": vars(understood), "repairs": repairs}
+    return Dataset.create(card, tables, manifest)
+
+
+def save_imported(dataset: Dataset, *, replace: bool = False) -> Path:
+    """Keeps an imported or prepared dataset under its name, atomically; returns its folder.
+
+    Raises:
+        UsageError: There is one of that name already, and `replace` is False.
+    """
+    check_name(dataset.name)
+    folder = datasets_folder() / dataset.name
+    if folder.exists() and not replace:
+        raise UsageError(
+            f"there is already a dataset {dataset.name}",
+            where=str(folder),
+            fix="choose another name, or replace it with --replace",
+        )
+    dataset.save(folder)
+    return folder
+
+
+def check_name(name: str) -> None:
+    """Refuses names that a dataset of the user's cannot have.
+
+    Raises:
+        UsageError: Not lower-case letters, digits, dots, dashes; or the name of a public dataset.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "my-shop"
+        raise UsageError(
+            f"{name!r} cannot name a dataset: lower-case letters, digits, '.', '_' and '-' only",
+            fix=f"--name {plain}",
+        )
+    if is_public(name):
+        raise UsageError(f"{name} is the name of a public dataset", fix=f"--name my-{name}")
+
+
+# ----------------------------------------------------------------------------------- what was done
+
+
+def _described(raw: RawTable, mapped: Mapped) -> dict[str, Any]:
+    return {
+        "path": raw.path.name,
+        "sha256": files.hash_file(raw.path),
+        **raw.how,
+        "rows": len(raw.frame) + len(raw.skipped),
+        "columns": {name: mapped.source(name) for name in mapped.canonical},
+        "unused": list(mapped.unused),
+    }
+
+
+def _card(
+    name: str,
+    tables: Tables,
+    columns: tuple[str, ...],
+    options: ImportOptions,
+    understood: Understood,
+) -> DatasetCard:
+    tasks: list[str] = []
+    if tables.interactions is not None:
+        tasks += ["cf"] if options.unordered else ["seqrec", "cf"]
+    if tables.relevance is not None:
+        tasks.append("search")
+    return DatasetCard(
+        name=name,
+        title=name,
+        summary="Imported from " + ", ".join(f["path"] for f in understood.files.values()),
+        language=options.language,
+        tasks=tuple(tasks),
+        text_columns=columns,
+        text_recipe="all-text",
+        seen_on="user",
+    )
