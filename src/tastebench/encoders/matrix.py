@@ -1,0 +1,78 @@
+"""The result of encoding a list of texts: one matrix in their order, memory-mapped.
+
+Two files: the matrix under a name of its own, and a small JSON that points at it, with its checksum
+and cost, and is renamed into place last. A reader sees a complete result or none, also while other
+processes write the same one: the last pointer wins and every pointer's matrix is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tastebench import files
+from tastebench.encoders.cost import EncodeCost
+from tastebench.encoders.shards import keeping, warn_damaged
+
+
+class Matrix(NamedTuple):
+    """A kept result."""
+
+    vectors: np.ndarray
+    cost: EncodeCost
+
+
+def read_matrix(folder: Path, key: str, rows: int) -> Matrix | None:
+    """The kept result, its checksum verified; None if there is none or it is damaged (reported)."""
+    about_path = folder / f"{key}.json"
+    if not about_path.is_file():
+        return None
+    try:
+        about = json.loads(about_path.read_text(encoding="utf-8"))
+        cost = EncodeCost(**about["cost"])
+        path = folder / about["file"]
+        if path.parent != folder or files.hash_file(path) != about["sha256"]:
+            raise ValueError("its checksum does not match")
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != rows:
+            raise ValueError(f"it holds {vectors.dtype} {vectors.shape}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        warn_damaged(about_path, error)
+        return None
+    return Matrix(vectors, cost)
+
+
+def write_matrix(
+    folder: Path,
+    key: str,
+    shape: tuple[int, int],
+    fill: Callable[[np.ndarray], None],
+    cost: EncodeCost,
+) -> np.ndarray:
+    """Writes a result and returns it memory-mapped.
+
+    Args:
+        folder: Where it is kept.
+        key: Its name there.
+        shape: Of the matrix.
+        fill: Puts the values into the (memory-mapped) matrix it is given.
+        cost: What it cost.
+    """
+    path = folder / f"{key}-{secrets.token_hex(4)}.npy"
+    with keeping(folder):
+        with files.atomic_file(path) as temporary:
+            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            fill(out)
+            out.flush()
+            del out
+            digest = files.hash_file(temporary)
+        about = {"file": path.name, "sha256": digest, "cost": asdict(cost)}
+        files.write_json(folder / f"{key}.json", about)
+        vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return vectors

@@ -1,0 +1,249 @@
+"""Texts to vectors, kept on disk by content.
+
+`encode_items` and `encode_queries` are the only way a run gets vectors. Equal texts are encoded
+once, in shards (see `tastebench.encoders.shards`), and the result is one memory-mapped matrix in the
+caller's order. The key of both is everything the numbers depend on: encoder, revision, recipe, role,
+precision and every text. An encoder without a revision is never cached, since nobody could tell
+whether its weights have changed.
+
+The last digits of a vector depend on which texts shared its batch (floating-point sums are taken in
+another order, and more so in bfloat16); the cosine between two encodings of one text is above 0.9999.
+Because shards have fixed membership, the same catalogue gives the same batches, whatever was cached.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tastebench import files
+from tastebench.contracts import Encoder, EncoderCard, Role
+from tastebench.encoders.check import check_texts, check_vectors
+from tastebench.encoders.controls import Shuffled
+from tastebench.encoders.cost import EncodeCost, ShardCost
+from tastebench.encoders.hooks import FitsCatalogue, Prepares, Usage
+from tastebench.encoders.matrix import read_matrix, write_matrix
+from tastebench.encoders.shards import (
+    DiskShards,
+    Distinct,
+    MemoryShards,
+    Shards,
+    keeping,
+    leaves,
+)
+from tastebench.errors import DataError
+
+Progress = Callable[[int, int], None]
+"""Called with the distinct texts that are done and their number, after every shard."""
+
+_FORMAT = 1
+_SAMPLE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Vectors and what is to be known of them.
+
+    Attributes:
+        vectors: float32 `[n, d]`, a row a text; memory-mapped and read-only if cached.
+        card: The encoder's, with `dimensions` filled in.
+        key: What the vectors were made from, 32 hex digits; for an encoder without a revision the
+            hash of the vectors themselves.
+    """
+
+    vectors: np.ndarray
+    card: EncoderCard
+    key: str
+    cost: EncodeCost
+
+
+def encode_items(
+    encoder: Encoder, texts: Sequence[str], *, recipe: str, progress: Progress | None = None
+) -> Encoded:
+    """The vectors of a catalogue.
+
+    Args:
+        encoder: Any encoder; one that learns from the catalogue is fitted on `texts` first.
+        texts: One text an item. Empty texts are allowed and encoded as such.
+        recipe: Name of the text recipe that made them; part of the key.
+        progress: Told after every shard.
+
+    Raises:
+        DataError: A text is not a string, or the encoder returned something else than one finite
+            vector a text; names the text. Nothing of a failed shard is kept.
+    """
+    check_texts(texts)
+    if isinstance(encoder, Shuffled):
+        # The base's vectors in another order: its shards are found in the cache.
+        moved = [texts[row] for row in encoder.permutation(len(texts))]
+        base = encode_items(encoder.base, moved, recipe=recipe, progress=progress)
+        return replace(base, card=replace(encoder.card, dimensions=base.card.dimensions))
+    if isinstance(encoder, FitsCatalogue):
+        encoder = encoder.fitted(texts)
+    return _encode(encoder, texts, "item", recipe, progress)
+
+
+def encode_queries(
+    encoder: Encoder,
+    queries: Sequence[str],
+    items: Sequence[str],
+    *,
+    recipe: str,
+    progress: Progress | None = None,
+) -> Encoded:
+    """The vectors of search queries, comparable with those of `items`.
+
+    Args:
+        encoder: Any encoder; one that learns from the catalogue is fitted on `items` first.
+        queries: One text a query.
+        items: The catalogue's texts.
+        recipe: Name of the text recipe that made `items`; part of the key.
+        progress: Told after every shard.
+
+    Raises:
+        DataError: As `encode_items`.
+    """
+    check_texts(queries)
+    check_texts(items)
+    if isinstance(encoder, Shuffled):
+        # Only the items' vectors are shuffled: a query keeps its meaning, the answers lose theirs.
+        base = encode_queries(encoder.base, queries, items, recipe=recipe, progress=progress)
+        return replace(base, card=replace(encoder.card, dimensions=base.card.dimensions))
+    if isinstance(encoder, FitsCatalogue):
+        encoder = encoder.fitted(items)
+    return _encode(encoder, queries, "query", recipe, progress)
+
+
+def _encode(
+    encoder: Encoder, texts: Sequence[str], role: Role, recipe: str, progress: Progress | None
+) -> Encoded:
+    distinct = Distinct.of(texts)
+    if encoder.card.revision is None:
+        result = _make(encoder, texts, role, distinct, MemoryShards(), "", progress)
+        vectors = np.empty((len(texts), result.width), dtype=np.float32)
+        result.fill(vectors)
+        return _encoded(encoder, vectors, files.hash_arrays(vectors)[:32], result.cost)
+    identity = {
+        "format": _FORMAT,
+        "encoder": encoder.card.name,
+        "revision": encoder.card.revision,
+        "recipe": recipe,
+        "role": role,
+        "precision": encoder.precision if isinstance(encoder, Prepares) else "float32",
+    }
+    base = files.hash_json(identity, 32)
+    folder = _folder(encoder.card.name, base)
+    key = files.hash_json([base, distinct.order()], 32)
+    kept = read_matrix(folder, key, len(texts))
+    if kept is not None:
+        return _encoded(encoder, kept.vectors, key, replace(kept.cost, cached=True))
+    if not (folder / "identity.json").exists():
+        with keeping(folder):
+            files.write_json(folder / "identity.json", identity)
+    result = _make(encoder, texts, role, distinct, DiskShards(folder), base, progress)
+    shape = (len(texts), result.width)
+    return _encoded(
+        encoder, write_matrix(folder, key, shape, result.fill, result.cost), key, result.cost
+    )
+
+
+class _Result(NamedTuple):
+    width: int
+    cost: EncodeCost
+    fill: Callable[[np.ndarray], None]
+
+
+def _make(
+    encoder: Encoder,
+    texts: Sequence[str],
+    role: Role,
+    distinct: Distinct,
+    store: Shards,
+    base: str,
+    progress: Progress | None,
+) -> _Result:
+    """Makes the shards that are missing; the result is filled in from the store, shard by shard."""
+    parts = list(leaves(distinct.hashes[:, 0]))
+    keys = [files.hash_json([base, distinct.content(part)], 32) for part in parts]
+    costs: list[ShardCost] = []
+    widths: set[int] = set()
+    ready = False
+    for part, key in zip(parts, keys, strict=True):
+        kept = store.read(key, part.stop - part.start)
+        if kept is None:
+            if not ready:
+                _prepare(encoder, texts, distinct)
+                ready = True
+            kept = _encode_shard(encoder, texts, role, distinct.first[part])
+            store.write(key, *kept)
+        widths.add(kept[0].shape[1])
+        costs.append(kept[1])
+        if len(widths) > 1:
+            raise DataError(
+                f"encoder {encoder.card.name!r} returned vectors of different widths: "
+                f"{sorted(widths)}",
+                where=f"revision {encoder.card.revision}",
+                fix="a revision stands for one set of weights: give the changed model its own",
+            )
+        if progress is not None:
+            progress(part.stop, len(distinct.first))
+
+    def fill(out: np.ndarray) -> None:
+        # Rows grouped by the distinct text they hold, so that each shard is read once.
+        rows = np.argsort(distinct.of_row, kind="stable")
+        held = distinct.of_row[rows]
+        for part, key in zip(parts, keys, strict=True):
+            kept = store.read(key, part.stop - part.start)
+            if kept is None:
+                raise DataError(
+                    "a shard of vectors disappeared while they were put together",
+                    where=key,
+                    fix="run again; do not clear the vectors of a run that is going on",
+                )
+            here = slice(*np.searchsorted(held, (part.start, part.stop)))
+            out[rows[here]] = kept[0][held[here] - part.start]
+
+    return _Result(widths.pop(), EncodeCost.total(costs, len(texts), cached=not ready), fill)
+
+
+def _prepare(encoder: Encoder, texts: Sequence[str], distinct: Distinct) -> None:
+    if isinstance(encoder, Prepares):
+        # Hash order is as good as random, and the same for the same catalogue.
+        encoder.prepare([texts[row] for row in distinct.first[:_SAMPLE]])
+
+
+def _encode_shard(
+    encoder: Encoder, texts: Sequence[str], role: Role, rows: np.ndarray
+) -> tuple[np.ndarray, ShardCost]:
+    shard = [texts[row] for row in rows]
+    before = encoder.usage() if isinstance(encoder, Prepares) else Usage()
+    start = time.perf_counter()
+    raw = encoder.encode(shard, role)
+    seconds = time.perf_counter() - start
+    vectors = check_vectors(raw, shard, encoder.card.name, rows)
+    after = encoder.usage() if isinstance(encoder, Prepares) else Usage()
+    tokens = None if after.tokens is None else after.tokens - (before.tokens or 0)
+    return vectors, ShardCost(
+        seconds=seconds,
+        texts=len(shard),
+        tokens=tokens,
+        parameters=encoder.card.parameters,
+        device=after.device,
+        dtype=after.dtype,
+    )
+
+
+def _encoded(encoder: Encoder, vectors: np.ndarray, key: str, cost: EncodeCost) -> Encoded:
+    card = replace(encoder.card, dimensions=vectors.shape[1])
+    return Encoded(vectors, card, key, cost)
+
+
+def _folder(encoder: str, base: str) -> Path:
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder).strip("-.")[-60:]
+    return files.home() / "vectors" / f"{readable}-{base[:16]}"

@@ -1,0 +1,183 @@
+"""Where a model lies and what it runs on.
+
+A model is a folder: one the user names, or the snapshot of a hub repository at one commit. Weights
+are read from safetensors only (other formats can run code while they are read), and a folder's own
+Python code stays untouched unless the caller says that it is trusted.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tastebench.errors import DataError, UsageError
+from tastebench.files import hash_file, hash_json
+
+HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# What a model is made of. Not its documentation, not its weights in formats that are not read here.
+_PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
+_CODE = "*.py"
+_NO_PARTS = ("onnx", "openvino", ".git", ".cache")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on this machine.
+
+    Attributes:
+        name: The hub name, or the folder's own name; never a path, so that results do not depend
+            on where somebody keeps it.
+        path: The folder.
+        revision: The commit for a hub model, else the hash of what the folder holds.
+        source: The hub name; None for a folder of the user's.
+        trusted: The folder's own code may run.
+    """
+
+    name: str
+    path: Path
+    revision: str
+    source: str | None = None
+    trusted: bool = False
+
+    def read_json(self, file: str) -> Any:
+        """A JSON file of the folder, None if it is not there.
+
+        Raises:
+            DataError: It is there and is not JSON.
+        """
+        path = self.path / file
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"model {self.name!r} has a broken {file}: {error}",
+                where=str(path),
+                fix="fetch the model again",
+            ) from error
+
+
+def find_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
+    """The model called `name`: a folder, or `organisation/model` on the hub, `@commit` pins it.
+
+    Raises:
+        DataError: No such folder, or the hub cannot be reached and has no copy here.
+        UsageError: `name` is neither.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        path = path.resolve()
+        return ModelFolder(path.name, path, folder_revision(path), None, trust_remote_code)
+    match = HUB_NAME.fullmatch(name)
+    if name.startswith((".", "~", "/")) or path.is_file():
+        what = "is a file, not a folder" if path.is_file() else "does not exist"
+        raise DataError(
+            f"the model folder {name} {what}",
+            where=str(path.absolute()),
+            fix="name the folder that holds config.json and model.safetensors",
+        )
+    if match is None:
+        raise UsageError(
+            f"{name!r} is neither a folder nor a hub name",
+            fix="give the path of a model folder, or organisation/model",
+        )
+    return _from_hub(name, match["repository"], match["revision"], trust_remote_code)
+
+
+def _from_hub(name: str, repository: str, revision: str | None, trusted: bool) -> ModelFolder:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    parts = [*_PARTS, _CODE] if trusted else list(_PARTS)
+    try:
+        path = snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=parts,
+            ignore_patterns=[f"{folder}/*" for folder in _NO_PARTS],
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise DataError(
+            f"cannot get the model {name!r} from the hub: {reason}",
+            where=repository if revision is None else f"{repository} at {revision}",
+            fix="download it where there is a network and give the path of its folder instead of "
+            "its name, e.g. --encoder ./models/my-model",
+        ) from error
+    commit = Path(path).name
+    if not _COMMIT.fullmatch(commit):
+        commit = folder_revision(Path(path))
+    return ModelFolder(repository, Path(path), commit, repository, trusted)
+
+
+def folder_revision(folder: Path) -> str:
+    """What identifies the content of a model folder: a hash of its weights, settings and words.
+
+    Raises:
+        DataError: The folder holds no weights that can be read.
+    """
+    patterns = (*_PARTS, _CODE)
+    files = sorted(
+        path
+        for pattern in patterns
+        for path in folder.rglob(pattern)
+        if path.is_file() and not set(path.relative_to(folder).parts[:-1]) & set(_NO_PARTS)
+    )
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise DataError(
+            "no weights in the safetensors format",
+            where=str(folder),
+            fix="save the model with save_pretrained(folder, safe_serialization=True)",
+        )
+    return hash_json([[path.relative_to(folder).as_posix(), _file_hash(path)] for path in files])
+
+
+def _file_hash(path: Path) -> str:
+    status = path.stat()
+    return _hash_of(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of(path: Path, size: int, modified: int) -> str:
+    # Size and time are part of the memo's key only: a file that changed is hashed again.
+    return hash_file(path)
+
+
+def choose_device(asked: str = "auto") -> str:
+    """`auto` is the best there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UsageError: The device asked for is not on this machine.
+    """
+    import torch
+
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if asked == "auto":
+        return next(device for device, found in there.items() if found)
+    if not there.get(asked.partition(":")[0], False):
+        found = ", ".join(device for device, yes in there.items() if yes)
+        raise UsageError(f"there is no device {asked!r} here", fix=f"use auto or one of: {found}")
+    return asked
+
+
+def native_bf16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 itself, so that it is faster and not emulated."""
+    import torch
+
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+    return False
