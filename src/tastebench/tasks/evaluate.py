@@ -76,7 +76,8 @@ def measure_answers(
     else:
         ids, values = asked.ids, rows
         segments = {name: labels[row_unit] for name, labels in segments.items()}
-    counts = {"asked": len(asked.queries), f"{asked.unit}s": len(units), **asked.counts, **counts}
+    plural = "users" if asked.unit == "user" else "queries"
+    counts = {"asked": len(asked.queries), plural: len(units), **asked.counts, **counts}
     return Evaluation(asked.unit, ids, values, segments, counts, top)
 
 
@@ -160,15 +161,16 @@ def history_segment(ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def popularity_segment(ids: np.ndarray, relevant: Ragged, train_count: np.ndarray) -> np.ndarray:
     """Label of each unit by how often its (median) right answer occurs in training.
 
-    `cold` items never do. The others are cut so that `tail`, `middle` and `head` hold a third of
-    the training interactions each: the head is few items, the tail is many.
+    `cold` items never do. With the others lined up by count, `tail`, `middle` and `head` are the
+    thirds of the training interactions in which items of a count have their centre: the head is few
+    items, the tail is many.
     """
-    counts = np.sort(train_count[train_count > 0])
-    share = np.cumsum(counts)
-    edges = counts[np.searchsorted(share, share[-1] * np.array([1, 2]) / 3)] if len(counts) else []
+    counts, n_items = np.unique(train_count[train_count > 0], return_counts=True)
+    interactions = counts * n_items
+    centre = np.cumsum(interactions) - interactions / 2
+    bucket = np.concatenate([[0], 1 + (3 * centre / max(interactions.sum(), 1)).astype(np.int64)])
     median = median_by(ids[relevant.rows], train_count[relevant.values])
-    bucket = np.searchsorted([1, *(edge + 1 for edge in edges)], median, side="right")
-    return np.array(POPULARITY_LABELS)[bucket]
+    return np.array(POPULARITY_LABELS)[bucket[np.searchsorted(counts, median, side="right")]]
 
 
 def limited(asked: Asked, limit: int | None) -> Asked:

@@ -6,9 +6,11 @@ small enough for the whole catalogue to fit the budget, and only a catalogue tha
 for a few queries is itself cut into chunks.
 
 The score an item is compared by is read out of the very matrix the others stand in. Computed a
-second time, say as the dot product of one query and one item, it would come from another summation
-order and differ in the last bits: an item would no longer tie with its own duplicate, and half of
-all exact ties would turn into losses or wins by chance.
+second time, say as the dot product of one query and one item, it would be summed in another order
+and differ in the last bits: the item would then beat or lose to itself, and no longer tie with items
+that score exactly the same. What the recommender returned is compared bit by bit; whether two equal
+items get equal numbers is its own arithmetic (a matrix product may round the last columns of a
+block differently from the rest).
 """
 
 from __future__ import annotations

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tastebench.data.card import SplitSpec
+from tastebench.data.dataset import Dataset
+from tastebench.errors import UsageError
+from tastebench.tasks import TASKS, TaskProtocol
+from tastebench.tasks import protocol as module
+
+BASE: dict[str, Any] = {
+    "task": "seqrec",
+    "split": SplitSpec(kind="last_out"),
+    "history_length": 50,
+    "metrics": ("ndcg@10",),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "cf"},
+        {"split": SplitSpec(kind="time")},
+        {"split": SplitSpec(kind="time", valid_from=1, test_from=2)},
+        {"split": SplitSpec(kind="random", seed=1)},
+        {"split": SplitSpec(kind="random", seed=2)},
+        {"split": SplitSpec(kind="ratio", ratios=(0.4, 0.3, 0.3))},
+        {"history_length": 49},
+        {"min_history": 2},
+        {"mask_seen": True},
+        {"average": "row"},
+        {"metrics": ("ndcg@20",)},
+        {"metrics": ("ndcg@10", "mrr")},
+        {"behaviour": "reference"},
+        {"limit": 10},
+    ],
+    ids=str,
+)
+def test_every_field_changes_the_fingerprint(
+    change: dict[str, Any], shop: Callable[..., Dataset]
+) -> None:
+    dataset = shop("a x 1, a y 2")
+    base = TaskProtocol(**BASE).fingerprint(dataset)
+    assert TaskProtocol(**{**BASE, **change}).fingerprint(dataset) != base
+    assert TaskProtocol(**BASE).fingerprint(dataset) == base
+    assert re.fullmatch("[0-9a-f]{12}", base)
+
+
+def test_every_field_is_in_the_table_above_or_has_one_value() -> None:
+    single = {"candidates", "ties"}
+    tried = {
+        "task", "split", "history_length", "min_history", "mask_seen", "average", "metrics",
+        "behaviour", "limit",
+    }  # fmt: skip
+    assert set(TaskProtocol.model_fields) == tried | single
+
+
+def test_data_and_definitions_change_the_fingerprint(
+    shop: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = TaskProtocol(**BASE)
+    one, other = shop("a x 1, a y 2"), shop("a x 1, a y 3")
+    before = protocol.fingerprint(one)
+    assert protocol.fingerprint(other) != before
+    monkeypatch.setattr(module, "DEFINITIONS", module.DEFINITIONS + 1)
+    assert protocol.fingerprint(one) != before
+
+
+def test_a_protocol_survives_json() -> None:
+    protocol = TaskProtocol(**BASE)
+    assert TaskProtocol.model_validate_json(protocol.model_dump_json()) == protocol
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"metrics": ()}, UsageError, "at least one metric"),
+        ({"metrics": ("ndgc@10",)}, UsageError, "did you mean ndcg"),
+        ({"metrics": ("logloss",)}, UsageError, "computed from rows, not from ranks"),
+        ({"history_length": 0}, ValidationError, "history_length"),
+        ({"history": 5}, ValidationError, "Extra inputs"),
+        ({"candidates": "sampled"}, ValidationError, "candidates"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        TaskProtocol(**{**BASE, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            {},
+            "seqrec; last item out; latest 50 items; all items ranked; expected value over ties; "
+            "mean over users",
+        ),
+        (
+            {"task": "search", "split": None, "history_length": None, "average": "row",
+             "mask_seen": True, "behaviour": "reference", "limit": 2000},
+            "search; all items ranked, seen ones left out; expected value over ties; mean over "
+            "queries; behaviour reference; only 2,000 asked",
+        ),
+    ],
+)  # fmt: skip
+def test_describe_says_it_in_one_line(change: dict[str, Any], text: str) -> None:
+    assert TaskProtocol(**{**BASE, **change}).describe() == text
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (SplitSpec(kind="time"), "by time 80/10/10"),
+        (
+            SplitSpec(kind="time", valid_from=5, test_from=9),
+            "by time, valid from 5 ms, test from 9 ms",
+        ),
+        (SplitSpec(kind="ratio"), "each user's last by ratio 80/10/10"),
+        (SplitSpec(kind="random"), "random 80/10/10 per user, seed 101"),
+        (SplitSpec(kind="given"), "given split"),
+    ],
+)  # fmt: skip
+def test_splits_in_words(split: SplitSpec, words: str) -> None:
+    assert module.describe_split(split) == words
+
+
+def test_defaults_come_from_the_card(shop: Callable[..., Dataset]) -> None:
+    split = SplitSpec(kind="ratio", ratios=(0.5, 0.25, 0.25))
+    dataset = shop("a x 1, a y 2", splits={"seqrec": split}, history_length=7)
+    protocol = TASKS.get("seqrec").protocol(dataset)
+    assert protocol.split == split and protocol.history_length == 7
+    assert protocol.headline == "ndcg@10" and not protocol.mask_seen
+    assert TASKS.get("cf").protocol(dataset).split != split
+    assert TASKS.get("cf").protocol(dataset).mask_seen
+    assert TASKS.get("search").protocol(dataset).split is None
+    changed = TASKS.get("seqrec").protocol(dataset, history_length=3, metrics=("mrr",))
+    assert changed.history_length == 3 and changed.headline == "mrr"
+
+
+@pytest.mark.parametrize("name", TASKS.names())
+def test_every_task_is_whole(name: str) -> None:
+    task = TASKS.get(name)
+    assert task.name == name and task.metrics and "random" in task.controls
+    from tastebench.recommenders import get_recommender
+
+    for recommender in (task.default_recommender, *task.controls):
+        assert name in get_recommender(recommender).tasks
