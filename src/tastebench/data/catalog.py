@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tastebench import files
 from tastebench.data.card import DatasetCard
-from tastebench.data.dataset import Dataset, is_dataset, read_about
+from tastebench.data.dataset import Dataset, is_dataset, read_about, read_card
 from tastebench.data.tidy import tidy
 from tastebench.errors import DataError, UsageError, did_you_mean
 
@@ -177,8 +177,8 @@ def _own() -> list[Path]:
 def _own_row(folder: Path) -> DatasetRow:
     """The line of an imported dataset; a damaged one is listed as such, so that it can be found."""
     try:
-        card = DatasetCard.model_validate(read_about(folder)["card"])
-    except (DataError, ValueError):
+        card = read_card(folder)
+    except DataError:
         return DatasetRow(folder.name, "", "damaged")
     items, interactions = _sizes(folder)
     return DatasetRow(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
+from pydantic import ValidationError
 
 from tastebench.data.card import DatasetCard
 from tastebench.data.fingerprint import fingerprint
@@ -114,8 +115,22 @@ class Dataset:
         return Events(*arrays)
 
     def save(self, folder: Path) -> None:
-        """Writes the dataset as a folder, atomically: the old content or the new, never a half."""
-        with atomic_folder(Path(folder)) as target:
+        """Writes the dataset as a folder, atomically: the old content or the new, never a half.
+
+        Raises:
+            DataError: The disk is full or the folder cannot be written.
+        """
+        try:
+            self._write(Path(folder))
+        except OSError as error:
+            raise DataError(
+                f"the dataset cannot be written: {error.strerror or error}",
+                where=str(folder),
+                fix="make room, or choose another place with TASTEBENCH_HOME",
+            ) from error
+
+    def _write(self, folder: Path) -> None:
+        with atomic_folder(folder) as target:
             for name, frame in self.tables.frames():
                 frame.write_parquet(target / f"{name}.parquet", compression="zstd")
             for key, array in self.tables.arrays.items():
@@ -149,12 +164,7 @@ class Dataset:
                 frames[name] = _read_table(folder / f"{name}.parquet", about["rows"][name])
         arrays = {key: _read_array(folder / f"{key}.npy") for key in about["arrays"]}
         tables = Tables(**frames, arrays=arrays)  # type: ignore[arg-type]
-        dataset = cls(
-            DatasetCard.model_validate(about["card"]),
-            tables,
-            about["fingerprint"],
-            about["manifest"],
-        )
+        dataset = cls(read_card(folder), tables, about["fingerprint"], about["manifest"])
         if verify and fingerprint(tables) != dataset.fingerprint:
             raise _damaged(folder, "its values are not those that were saved")
         return dataset
@@ -201,6 +211,19 @@ def read_about(folder: Path) -> dict[str, Any]:
     if lacking:
         raise _damaged(path, f"it lacks {', '.join(sorted(lacking))}")
     return about
+
+
+def read_card(folder: Path) -> DatasetCard:
+    """The card of a saved dataset.
+
+    Raises:
+        DataError: As `read_about`, or the card is not one.
+    """
+    try:
+        return DatasetCard.model_validate(read_about(folder)["card"])
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise _damaged(folder / _ABOUT, f"its card is wrong at {where}") from error
 
 
 def _read_table(path: Path, rows: int) -> pl.DataFrame:
