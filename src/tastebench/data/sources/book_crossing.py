@@ -25,6 +25,7 @@ from tastebench.data.sources.reading import (
 )
 
 _URL = "http://www2.informatik.uni-freiburg.de/~cziegler/BX/BX-CSV-Dump.zip"
+_NO_ORDER = pl.lit(0).alias("row")  # the files are sorted by user: their order is no history
 _BOOK = {
     "ISBN": "item_id",
     "Book-Title": "title",
@@ -49,7 +50,8 @@ def _read_dump(raw: Path, path: Path) -> Tables:
         pl.col("User-ID").alias("user_id"),
         pl.col("ISBN").alias("item_id"),
         pl.when(pl.col("Book-Rating") > 0).then("Book-Rating").alias("rating"),
-    ).with_row_index("row")
+        _NO_ORDER,
+    )
     books = need(raw, _BOOKS)
     names = [*_BOOK, "Image-URL-S", "Image-URL-M", "Image-URL-L"]
     items = read_delimited(
@@ -113,7 +115,9 @@ def _read_cleaned(raw: Path, path: Path) -> Tables:
         columns |= {"rating": pl.Float64()}
         ratings = read_delimited(rated, columns, path=rated, separator="\t", needed=list(columns))
         history = history.join(ratings, on=["user", "item"], how="left", maintain_order="left")
-    interactions = history.rename({"user": "user_id", "item": "item_id"}).with_row_index("row")
+    interactions = history.select(
+        pl.col("user").alias("user_id"), pl.col("item").alias("item_id"), "rating", _NO_ORDER
+    )
     people = find(raw, _PEOPLE)
     users = None
     if people is not None:
