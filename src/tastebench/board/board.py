@@ -1,0 +1,225 @@
+"""From records to a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tastebench.board.borda import borda_points, final_ranks, overall_average, task_average
+from tastebench.board.cells import Cell, cost_of, make_cell
+from tastebench.board.gate import check_protocols, main_protocol
+from tastebench.board.load import Entry, Loaded, identity, load
+from tastebench.board.marks import marks_of
+from tastebench.board.model import Board, Column, Kind, Row, RowBy, row_by_of
+from tastebench.board.names import Grouping, group_cells
+from tastebench.board.summary import summarise
+from tastebench.errors import UsageError, did_you_mean
+from tastebench.metrics.grammar import parse
+from tastebench.tasks import TASKS
+
+
+def read_board(
+    root: Path, *, metric: str | None = None, mixed: bool = False, row_by: RowBy | None = None
+) -> Board:
+    """The board of all records under a results folder.
+
+    Args:
+        root: Results folder, or a folder of one plan below it.
+        metric: Rank by this metric instead of each task's headline.
+        mixed: Let different protocols stand in one column, marked.
+        row_by: What a row is; None means what the plan says.
+
+    Raises:
+        UsageError: No such folder, records of several plans, or no such metric.
+        DataError: No records, or an unreadable one.
+        ProtocolError: Two protocols in one column, and not `mixed`.
+    """
+    return make_board(load(root), metric=metric, mixed=mixed, row_by=row_by)
+
+
+def make_board(
+    loaded: Loaded,
+    *,
+    metric: str | None = None,
+    mixed: bool = False,
+    row_by: RowBy | None = None,
+) -> Board:
+    """The board of records that are already read; arguments and errors as `read_board`."""
+    everyone = [*(e.record for e in loaded.entries), *loaded.failed]
+    cells = _cells(loaded.entries, mixed)
+    columns, notes = _columns(cells, metric)
+    wanted: RowBy = row_by or row_by_of(everyone[0].row_by if everyone else "encoder")
+    grouping = group_cells(cells, wanted)
+    rows = _ranked([_row(grouping, name) for name in grouping.rows], columns)
+    rows = [
+        replace(row, marks=marks_of(row, grouping.rows[row.name], rows, columns, cells))
+        for row in rows
+    ]
+    if any(not cell.intervals for cell in cells):
+        notes.append("some tables of values per unit are gone: no intervals over their seeds")
+    board = Board(
+        suite=everyone[0].suite if everyone else "",
+        row_by=grouping.row_by,
+        columns=columns,
+        protocols=_protocols(cells),
+        rows=tuple(sorted(rows, key=_order)),
+        failed=tuple(_failure(record) for record in loaded.failed),
+        notes=(*loaded.notes, *notes, *grouping.notes),
+        versions=_versions(cells),
+    )
+    return replace(board, summary=summarise(board))
+
+
+def _cells(entries: Sequence[Entry], mixed: bool) -> list[Cell]:
+    """One cell a setting, in the order of the records, after the gate."""
+    by_place: dict[tuple[str, str], list[Entry]] = {}
+    by_setting: dict[str, list[Entry]] = {}
+    for entry in entries:
+        spec = entry.record.spec
+        by_place.setdefault((spec.task, spec.dataset), []).append(entry)
+        by_setting.setdefault(entry.setting, []).append(entry)
+    for place in by_place.values():
+        check_protocols([entry.record for entry in place], mixed)
+    return [make_cell(seeds) for seeds in by_setting.values()]
+
+
+def _columns(cells: Sequence[Cell], metric: str | None) -> tuple[tuple[Column, ...], list[str]]:
+    """The ranking columns in the order of the tasks, and what to say about them."""
+    if metric is not None:
+        metric = str(parse(metric))
+        measured = sorted({name for cell in cells for _, name in cell.scores})
+        if cells and metric not in measured:
+            raise UsageError(
+                f"no record has {metric}: {did_you_mean(metric, measured)}",
+                fix=f"--metric {cells[0].record.headline}",
+            )
+    places: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        places.setdefault((cell.record.spec.task, cell.record.spec.dataset), []).append(cell)
+    columns, without = [], []
+    for (task, dataset), mine in sorted(places.items(), key=_task_order):
+        protocol = main_protocol(cell.record.protocol_id for cell in mine)
+        base = next(c for c in mine if c.record.protocol_id == protocol).record
+        name = metric or base.headline
+        groups: list[str | None] = list(dict.fromkeys(g for c in mine for g in c.record.groups))
+        found = [
+            Column(task, group, dataset, name, protocol)
+            for group in groups or [None]
+            if any((group, name) in cell.scores for cell in mine)
+        ]
+        columns += found
+        if not found:
+            without.append(f"{task} on {dataset}")
+    notes = [f"without {metric}, so not on this board: {', '.join(without)}"] if without else []
+    return tuple(columns), notes
+
+
+def _task_order(place: tuple[tuple[str, str], list[Cell]]) -> tuple[int, str, str]:
+    """Tasks as they are listed everywhere, those of other packages last; then datasets."""
+    task, dataset = place[0]
+    known = TASKS.names()
+    return known.index(task) if task in known else len(known), task, dataset
+
+
+def _row(grouping: Grouping, name: str) -> Row:
+    cells = grouping.rows[name]
+    specs = [cell.record.spec for cell in cells]
+    return Row(
+        name=name,
+        kind=_kind(cells),
+        recommender={spec.task: spec.recommender for spec in specs},
+        representation=", ".join(dict.fromkeys(spec.representation for spec in specs)),
+        encoder=next((spec.encoder for spec in specs if spec.encoder), None),
+        scores={
+            Column(
+                cell.record.spec.task, group, cell.record.spec.dataset, metric, score.protocol
+            ).key: score
+            for cell in cells
+            for (group, metric), score in cell.scores.items()
+        },
+        cost=cost_of(cells),
+    )
+
+
+def _kind(cells: Sequence[Cell]) -> Kind:
+    kinds = {cell.record.kind for cell in cells}
+    if "ceiling" in kinds:
+        return "ceiling"
+    return "control" if "control" in kinds else "model"
+
+
+def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with Borda, rank and averages; a ceiling takes no part."""
+    taking = [row for row in rows if row.kind != "ceiling"]
+    scores = _matrix(taking, columns)
+    signs = np.array([column.sign for column in columns])
+    points = borda_points(scores * signs).sum(axis=1)
+    ranks = final_ranks(points)
+    place = {row.name: i for i, row in enumerate(taking)}
+    return [_placed(row, columns, place.get(row.name), points, ranks) for row in rows]
+
+
+def _placed(
+    row: Row, columns: Sequence[Column], i: int | None, points: np.ndarray, ranks: np.ndarray
+) -> Row:
+    """A row with its place among those that take part, and its averages."""
+    own = _matrix([row], columns)
+    ranked = i is not None and len(columns) > 0
+    # A mean over columns of which some are better when lower means nothing.
+    averaged = len(columns) > 0 and all(column.sign > 0 for column in columns)
+    return replace(
+        row,
+        rank=int(ranks[i]) if ranked else None,
+        borda=float(points[i]) if ranked else None,
+        missing=int(np.isnan(own).sum()),
+        average_overall=_number(overall_average(own)[0]) if averaged else None,
+        average_task=_number(task_average(own, [c.part for c in columns])[0]) if averaged else None,
+    )
+
+
+def _matrix(rows: Sequence[Row], columns: Sequence[Column]) -> np.ndarray:
+    """Means `[rows, columns]`, NaN where missing."""
+    means = [[row.mean(column) for column in columns] for row in rows]
+    filled = [[np.nan if mean is None else mean for mean in line] for line in means]
+    return np.array(filled, dtype=np.float64).reshape(len(rows), len(columns))
+
+
+def _order(row: Row) -> tuple[bool, int, str]:
+    return row.kind == "ceiling", row.rank or 0, row.name
+
+
+def _protocols(cells: Sequence[Cell]) -> tuple[dict[str, Any], ...]:
+    """Each question once: what was asked, of which data, and what its split leaks."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for cell in cells:
+        record = cell.record
+        found.setdefault(
+            (record.spec.task, record.spec.dataset, record.protocol_id),
+            {
+                "id": record.protocol_id,
+                "task": record.spec.task,
+                "dataset": record.spec.dataset,
+                "dataset_fingerprint": record.fingerprints.get("dataset"),
+                "split": list(record.split),
+                "protocol": record.protocol,
+            },
+        )
+    return tuple(found.values())
+
+
+def _failure(record: Any) -> dict[str, Any]:
+    error = record.error
+    return {**identity(record), "error": error.model_dump(mode="json") if error else None}
+
+
+def _versions(cells: Iterable[Cell]) -> tuple[str, ...]:
+    found = {(cell.record.environment.get("packages") or {}).get("tastebench") for cell in cells}
+    return tuple(sorted(str(version) for version in found if version))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,153 @@
+"""Records of a results folder: what a board shows, what failed, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tastebench.errors import DataError, UsageError
+from tastebench.files import canonical_json
+from tastebench.runs.record import Record
+from tastebench.runs.store import RECORD
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A record and the folder it lies in; None where it has none, as in examples."""
+
+    record: Record
+    folder: Path | None = None
+
+    @property
+    def setting(self) -> str:
+        """Equal for the seeds of one setting and for nothing else."""
+        given = {k: v for k, v in self.record.given.items() if k != "seed"}
+        spec = self.record.spec
+        whole = [
+            spec.task,
+            spec.dataset,
+            spec.recommender,
+            spec.representation,
+            spec.encoder,
+            spec.text_recipe,
+            spec.threads,
+            self.record.protocol_id,
+            given,
+        ]
+        return canonical_json(whole)
+
+    def units(
+        self, metrics: Sequence[str]
+    ) -> tuple[list[str], list[str] | None, np.ndarray] | None:
+        """Ids, groups and values `[n, metrics]` of its units; None where the table is gone.
+
+        Raises:
+            DataError: The table is broken.
+        """
+        if self.folder is None or not (self.folder / "per_user.parquet").is_file():
+            return None
+        import polars as pl
+
+        path = self.folder / "per_user.parquet"
+        try:
+            table = pl.read_parquet(path)
+            values = table.select(pl.col(metrics).cast(pl.Float64).fill_null(float("nan")))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(
+                f"unreadable table: {error}",
+                where=str(path),
+                fix="remove its folder and run the plan again: everything else is kept",
+            ) from error
+        ids = table.to_series(0).cast(pl.String).to_list()
+        groups = table["group"].to_list() if "group" in table.columns else None
+        return ids, groups, values.to_numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What lies under a results folder.
+
+    Attributes:
+        entries: Finished, complete runs, one per setting and seed.
+        failed: Runs that failed.
+        notes: What was left out, as sentences.
+    """
+
+    entries: tuple[Entry, ...]
+    failed: tuple[Record, ...]
+    notes: tuple[str, ...]
+
+
+def load(root: Path) -> Loaded:
+    """Reads all records under `root`.
+
+    Raises:
+        UsageError: There is no such folder, or records of several plans lie under it.
+        DataError: A record is unreadable, or there is none.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UsageError(
+            f"no folder {root}", fix="tastebench quickstart writes one; --out of `run` names it"
+        )
+    paths = sorted(
+        path
+        for path in root.rglob(RECORD)
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not paths:
+        raise DataError("no records here", where=str(root), fix="tastebench run PLAN --out DIR")
+    return sort_out([Entry(Record.read(path), path.parent) for path in paths], str(root))
+
+
+def sort_out(entries: Sequence[Entry], where: str = "records") -> Loaded:
+    """Leaves out partial runs and all but the newest of equal runs, and says so.
+
+    Raises:
+        UsageError: Records of several plans.
+    """
+    suites = sorted({entry.record.suite for entry in entries})
+    if len(suites) > 1:
+        raise UsageError(
+            f"records of {len(suites)} plans lie here: {', '.join(suites)}; a board shows one",
+            where=where,
+            fix=f"tastebench board {where}/{suites[0]}",
+        )
+    failed = tuple(e.record for e in entries if e.record.status == "failed")
+    complete = [e for e in entries if e.record.status == "ok" and not e.record.partial]
+    newest: dict[tuple[str, int], Entry] = {}
+    for entry in sorted(complete, key=lambda e: e.record.created):
+        newest[entry.setting, entry.record.spec.seed] = entry
+    kept = tuple(entry for entry in complete if entry in newest.values())
+    partial = sum(e.record.partial and e.record.status == "ok" for e in entries)
+    notes = []
+    if partial:
+        notes.append(f"{_runs(partial)} with --limit left out")
+    if len(complete) > len(kept):
+        notes.append(
+            f"{_runs(len(complete) - len(kept))} left out for a newer one of the same kind"
+        )
+    return Loaded(kept, failed, tuple(notes))
+
+
+def identity(record: Record) -> dict[str, Any]:
+    """Which run a record is of, for lists."""
+    spec = record.spec
+    return {
+        "name": spec.label,
+        "task": spec.task,
+        "dataset": spec.dataset,
+        "recommender": spec.recommender,
+        "representation": spec.representation,
+        "encoder": spec.encoder,
+        "seed": spec.seed,
+        "spec_hash": record.spec_hash,
+    }
+
+
+def _runs(n: int) -> str:
+    return f"{n} run{'s' * (n != 1)}"

@@ -1,0 +1,113 @@
+"""Marks: what a reader has to know before comparing a row with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tastebench.board.cells import Cell
+from tastebench.board.gate import main_protocol
+from tastebench.board.model import Column, Mark, Row
+
+
+def marks_of(
+    row: Row,
+    cells: Sequence[Cell],
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    everyone: Sequence[Cell],
+) -> tuple[Mark, ...]:
+    """The marks of a row.
+
+    Args:
+        row: The row.
+        cells: Its cells.
+        rows: All rows.
+        columns: The ranking columns.
+        everyone: All cells.
+    """
+    found = [
+        _protocol(cells, everyone),
+        _budget(cells, everyone),
+        _control(row, rows, columns),
+        _unconverged(cells),
+    ]
+    return tuple(mark for mark in found if mark is not None)
+
+
+def _protocol(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
+    """Measured under another protocol than most of its column (only in a mixed board)."""
+    other = []
+    for cell in cells:
+        main = main_protocol(one.record.protocol_id for one in everyone if _same_place(one, cell))
+        if cell.record.protocol_id != main:
+            other.append(f"{_place(cell)} ({cell.record.protocol_id})")
+    return Mark("protocol", f"other protocol on {', '.join(other)}") if other else None
+
+
+def _budget(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
+    """Tuned with another budget than most of its column; what cannot be tuned has no budget."""
+    other = []
+    for cell in cells:
+        if not _tunable(cell):
+            continue
+        rivals = [one for one in everyone if _same_place(one, cell) and _tunable(one)]
+        if cell.record.budget_id != main_protocol(one.record.budget_id for one in rivals):
+            budget = cell.record.budget
+            trials = f"{budget.trials} trial{'s' * (budget.trials != 1)}"
+            epochs = "" if budget.epochs is None else f", {budget.epochs} epochs"
+            other.append(f"{_place(cell)} ({trials}{epochs}, {len(budget.seeds)} seeds)")
+    return Mark("budget", f"other tuning budget on {', '.join(other)}") if other else None
+
+
+def _control(row: Row, rows: Sequence[Row], columns: Sequence[Column]) -> Mark | None:
+    """A model below something that it must beat."""
+    if row.kind != "model":
+        return None
+    below = []
+    for column in columns:
+        mean = row.mean(column)
+        if mean is None:
+            continue
+        better = [
+            other.name
+            for other in rows
+            if other.kind == "control" and _beats(other.mean(column), mean, column.sign)
+        ]
+        if better:
+            below.append(f"{' and '.join(better)} on {column.part}/{column.dataset}")
+    return Mark("control", f"below {'; '.join(below)}") if below else None
+
+
+def _unconverged(cells: Sequence[Cell]) -> Mark | None:
+    """Training ended because the epochs were used up."""
+    places = [
+        _place(cell)
+        for cell in cells
+        if any(e.record.fit is not None and e.record.fit.converged is False for e in cell.entries)
+    ]
+    return (
+        Mark("unconverged", f"still improving when epochs ran out: {', '.join(places)}")
+        if (places)
+        else None
+    )
+
+
+def _beats(control: float | None, mean: float, sign: int) -> bool:
+    return control is not None and sign * (control - mean) > 0
+
+
+def _tunable(cell: Cell) -> bool:
+    budget = cell.record.budget
+    return budget.epochs is not None or budget.trials > 1
+
+
+def _same_place(one: Cell, other: Cell) -> bool:
+    return _key(one) == _key(other)
+
+
+def _key(cell: Cell) -> tuple[str, str]:
+    return cell.record.spec.task, cell.record.spec.dataset
+
+
+def _place(cell: Cell) -> str:
+    return "/".join(_key(cell))

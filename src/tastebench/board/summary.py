@@ -1,0 +1,98 @@
+"""What a board says, in sentences made by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tastebench.board.model import Board, Column, Row
+
+_TOLD = 6  # columns that are told one by one
+_NOUN = {"encoder": "encoder", "recommender": "recommender", "run": "run"}
+
+
+def summarise(board: Board) -> str:
+    """One to three sentences: who leads, how surely, and against what it has to be measured."""
+    models = [row for row in board.ranked if row.kind == "model" and row.rank is not None]
+    if not models or not board.columns:
+        return "No finished run to compare." if not board.ranked else "There are only controls."
+    leader = models[0]
+    sentences = [_lead(board, leader, models)]
+    controls = [row for row in board.ranked if row.kind == "control"]
+    sentences += _against_controls(board.columns, leader, controls)
+    return " ".join(sentences)
+
+
+def _lead(board: Board, leader: Row, models: Sequence[Row]) -> str:
+    noun = _NOUN[board.row_by]
+    total = len(board.columns)
+    columns = "task" if len({c.dataset for c in board.columns}) == 1 else "column"
+    if len(models) == 1:
+        return f"{leader.name} is the only {noun} that is neither a control nor a ceiling."
+    equals = [row.name for row in models if row.rank == leader.rank]
+    if len(equals) > 1:
+        return f"{' and '.join(equals)} share the best rank of {len(models)} {noun}s."
+    best = [column for column in board.columns if _best(column, models) is leader]
+    first = (
+        f"{leader.name} is best of {len(models)} {noun}s on {len(best)} of {total} "
+        f"{columns}{'s' * (total != 1)}"
+    )
+    close = [(c, rival) for c in best if (rival := _close(c, leader, models)) is not None]
+    if not close:
+        return f"{first}{', outside the interval of every other' if best else ''}."
+    told = ", ".join(f"with {rival.name} on {_name(board, c)}" for c, rival in close)
+    return f"{first}; intervals overlap {told}."
+
+
+def _best(column: Column, rows: Sequence[Row]) -> Row | None:
+    """The row that is alone at the top of a column."""
+    scored = [(column.sign * mean, row) for row in rows if (mean := row.mean(column)) is not None]
+    if not scored:
+        return None
+    top = max(value for value, _ in scored)
+    tops = [row for value, row in scored if value == top]
+    return tops[0] if len(tops) == 1 else None
+
+
+def _close(column: Column, leader: Row, rows: Sequence[Row]) -> Row | None:
+    """The best other row whose interval overlaps the leader's."""
+    second = [row for row in rows if row is not leader and row.mean(column) is not None]
+    second.sort(key=lambda row: -column.sign * (row.mean(column) or 0.0))
+    overlapping = [r for r in second if r.scores[column.key].overlaps(leader.scores[column.key])]
+    return overlapping[0] if overlapping else None
+
+
+def _against_controls(columns: Sequence[Column], leader: Row, controls: Sequence[Row]) -> list[str]:
+    """How far the leader is from the best control of each column; with many, where it is below."""
+    told, below = [], []
+    for column in columns:
+        own = leader.mean(column)
+        control = max(
+            (row for row in controls if row.mean(column) is not None),
+            key=lambda row: column.sign * (row.mean(column) or 0.0),
+            default=None,
+        )
+        if own is None or control is None:
+            continue
+        other = control.mean(column) or 0.0
+        overlap = leader.scores[column.key].overlaps(control.scores[column.key])
+        sure = ", intervals overlap" if overlap else ""
+        told.append(f"{_margin(own, other)} on {column.part} ({control.name}{sure})")
+        if column.sign * (own - other) <= 0:
+            below.append(f"{column.part}/{column.dataset} ({control.name})")
+    if not told:
+        return []
+    if len(told) <= _TOLD:
+        return [f"Against the best control: {'; '.join(told)}."]
+    where = f"all but {', '.join(below)}" if below else "all of them"
+    return [f"Of {len(told)} columns with a control it is above the control on {where}."]
+
+
+def _margin(own: float, other: float) -> str:
+    if other == 0:
+        return f"{own - other:+.4f}"
+    return f"{(own - other) / abs(other):+.0%}".replace("%", " %")
+
+
+def _name(board: Board, column: Column) -> str:
+    several = len({c.dataset for c in board.columns}) > 1
+    return f"{column.part}/{column.dataset}" if several else column.part

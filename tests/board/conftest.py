@@ -1,0 +1,151 @@
+"""Results trees written by hand, in the shape in which runs leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tastebench.board.load import Entry
+from tastebench.metrics.interval import bootstrap
+from tastebench.runs.record import Budget, Cost, Failure, Fit, MetricValue, Record
+from tastebench.runs.spec import RunSpec
+from tastebench.runs.store import folder_of
+
+PROTOCOL = {"task": "seqrec", "split": {"kind": "time"}, "history_length": 50, "mask_seen": False}
+
+
+def record(
+    task: str = "seqrec",
+    recommender: str = "unisrec",
+    encoder: str | None = None,
+    means: dict[str, float] | None = None,
+    **changes: Any,
+) -> Record:
+    """A record with metrics of the given means, intervals 0.01 to both sides."""
+    representation = "vector" if encoder else "id"
+    spec: dict[str, Any] = {
+        "task": task,
+        "dataset": "shop",
+        "recommender": recommender,
+        "representation": representation,
+        "encoder": encoder,
+        **changes.pop("spec", {}),
+    }
+    values = {
+        name: MetricValue(mean=mean, low=mean - 0.01, high=mean + 0.01, n=100)
+        for name, mean in (means or {"ndcg@10": 0.1}).items()
+    }
+    given = {k: v for k, v in spec.items() if v is not None} | {"params": {}, "grid": {}}
+    fields: dict[str, Any] = {
+        "status": "ok",
+        "suite": "demo",
+        "row_by": "encoder",
+        "spec": RunSpec(**spec),
+        "given": given | changes.pop("given", {}),
+        "spec_hash": f"{abs(hash(str(sorted(map(str, spec.items()))))):016x}"[:16],
+        "protocol": {**PROTOCOL, "task": task},
+        "protocol_id": f"{task:0<12}"[:12],
+        "budget": Budget(),
+        "budget_id": "b0",
+        "kind": "model",
+        "headline": "ndcg@10",
+        "metrics": values,
+        "cost": Cost(wall_seconds=2.0),
+        "fit": Fit(),
+        "environment": {"packages": {"tastebench": "0.1.0"}},
+        "fingerprints": {"dataset": "d" * 64},
+        "created": "2026-01-01T00:00:00+00:00",
+        **changes,
+    }
+    return Record(**fields)
+
+
+def failed(**changes: Any) -> Record:
+    """A record of a run that failed."""
+    error = Failure(kind="DataError", what="the file is gone", fix="bring it back")
+    return record(status="failed", error=error, **changes).model_copy(update={"metrics": {}})
+
+
+def entries(*records: Record) -> list[Entry]:
+    """Records that lie nowhere."""
+    return [Entry(one) for one in records]
+
+
+def write_run(
+    root: Path,
+    one: Record,
+    values: dict[str, Sequence[float]],
+    group: Sequence[str] | None = None,
+) -> Path:
+    """Writes a record with the metrics of `values`, and its table of values per unit."""
+    columns = {name: np.array(column, float) for name, column in values.items()}
+
+    def means(rows: np.ndarray) -> dict[str, MetricValue]:
+        found = {}
+        for name, column in columns.items():
+            interval = bootstrap(column[rows], np.random.default_rng(1))
+            ends = [None if np.isnan(x) else float(x) for x in interval[:3]]
+            found[name] = MetricValue(
+                mean=ends[0], low=ends[1], high=ends[2], n=interval.n, undefined=interval.undefined
+            )
+        return found
+
+    n = len(next(iter(columns.values())))
+    labels = np.array(group) if group is not None else None
+    changes: dict[str, Any] = {"metrics": means(np.ones(n, bool))}
+    if labels is not None:
+        changes["groups"] = {str(g): means(labels == g) for g in dict.fromkeys(labels.tolist())}
+    one = one.model_copy(update=changes)
+    folder = folder_of(root, one)
+    one.write(folder)
+    frame = pl.DataFrame({"user_id": [f"u{i}" for i in range(n)]}).with_columns(
+        *(pl.Series(name, column).fill_nan(None) for name, column in columns.items())
+    )
+    if labels is not None:
+        frame = frame.with_columns(pl.Series("group", labels.tolist()))
+    frame.write_parquet(folder / "per_user.parquet")
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[], Path]:
+    """A results folder as a quickstart leaves it: three tasks, encoders, controls, a ceiling."""
+
+    def make() -> Path:
+        root = tmp_path / "results"
+        rng = np.random.default_rng(0)
+        n = 300
+        base = {task: rng.random(n) for task in ("search", "seqrec", "cf")}
+        plan: list[tuple[str, str, str | None, str, float]] = []
+        strengths = {"minilm": 0.55, "tfidf-svd": 0.5, "random": 0.2}
+        through = {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
+        for encoder, strength in strengths.items():
+            kind = "control" if encoder == "random" else "model"
+            plan += [(t, through[t], encoder, kind, strength) for t in base]
+        plan += [(t, "random", None, "control", 0.05) for t in base]
+        plan += [("search", "bm25", None, "control", 0.45)]
+        plan += [(t, "popularity", None, "control", 0.3) for t in ("seqrec", "cf")]
+        plan += [(t, "oracle", None, "ceiling", 0.95) for t in base]
+        for task, recommender, encoder, kind, strength in plan:
+            for seed in (0, 1) if recommender in {"unisrec", "alpharec"} else (0,):
+                noise = np.random.default_rng(seed + 10).random(n)
+                values = np.clip(strength * (0.5 + base[task]) * (0.9 + 0.2 * noise), 0, 1)
+                metrics = {"ndcg@10": values, "recall@10": (values > 0.4).astype(float)}
+                group = ["short" if i % 2 else "complex" for i in range(n)]
+                write_run(
+                    root,
+                    record(task, recommender, encoder, kind=kind, spec={"seed": seed}),
+                    {name: column.tolist() for name, column in metrics.items()},
+                    group if task == "search" else None,
+                )
+        failed(task="cf", recommender="alpharec", encoder="broken").write(
+            root / "demo/shop/cf/alpharec-vector-broken/0"
+        )
+        return root
+
+    return make
