@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Literal
 
 import numpy as np
 
 from tastebench.contracts import Items
-from tastebench.errors import UsageError
+from tastebench.errors import DataError, UsageError
 from tastebench.items.adapt import adapt
 
 DEFAULT_DIMENSIONS = 128
@@ -22,11 +23,12 @@ def adapted(
     Args:
         items: The catalogue.
         how: `pca` whitens to `dimensions`; `none` leaves the vectors as they are.
-        dimensions: Width after `pca`; None is 128, or less where the vectors are narrower or the
-            items too few to span as many (`n` centred vectors span `n - 1` dimensions at most).
+        dimensions: Width after `pca`; None is 128, or as many as the vectors vary in if fewer
+            (narrow vectors, few items, many equal texts).
 
     Raises:
         UsageError: There are no vectors, or they do not have `dimensions`.
+        DataError: The vectors vary in fewer directions than `dimensions`, or in none.
     """
     if items.vector is None:
         raise UsageError(
@@ -41,6 +43,28 @@ def adapted(
                 fix="use adaptor=pca, or leave dimensions away",
             )
         return np.array(items.vector, dtype=np.float32), f"item vectors as encoded, {d} dimensions"
-    width = dimensions or max(1, min(DEFAULT_DIMENSIONS, d, n - 1))
-    whitened = adapt(items.vector, "pca", width, False)
-    return whitened, f"item vectors whitened by PCA from {d} to {width} dimensions"
+    if dimensions is None:
+        whitened = _widest(items.vector, max(1, min(DEFAULT_DIMENSIONS, d, n - 1)))
+    else:
+        whitened = adapt(items.vector, "pca", dimensions)
+    return whitened, f"item vectors whitened by PCA from {d} to {whitened.shape[1]} dimensions"
+
+
+def _widest(vectors: np.ndarray, most: int) -> np.ndarray:
+    """Whitened to `most` dimensions, or to as many as the vectors vary in if fewer.
+
+    Nearly always the first attempt succeeds; vectors with fewer directions are small enough to try
+    again.
+    """
+
+    def whitened(width: int) -> np.ndarray | None:
+        try:
+            return adapt(vectors, "pca", width)
+        except DataError:
+            return None
+
+    found = whitened(most)
+    if found is not None:
+        return found
+    width = bisect_left(range(1, most), True, key=lambda width: whitened(width) is None)
+    return adapt(vectors, "pca", max(width, 1))

@@ -1,0 +1,118 @@
+"""The transformer against torch's own encoder, and the properties that batching relies on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tastebench.recommenders.seqrec.transformer import CausalTransformer, Dropout, keep_mask
+
+WIDTH, LENGTH, LAYERS, HEADS, INNER = 12, 7, 2, 3, 20
+
+
+def transformer(dropout: float = 0.0) -> CausalTransformer:
+    torch.manual_seed(0)
+    ours = CausalTransformer(
+        WIDTH,
+        LENGTH,
+        layers=LAYERS,
+        heads=HEADS,
+        inner=INNER,
+        dropout=dropout,
+        attention_dropout=dropout,
+    )
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.normal_(std=0.5)
+    return ours
+
+
+def reference(ours: CausalTransformer, x: torch.Tensor) -> torch.Tensor:
+    """The same weights in `torch.nn.TransformerEncoderLayer`, post-norm, under a causal mask."""
+    h = nn.functional.layer_norm(
+        x + ours.positions[: x.shape[1]], (WIDTH,), ours.norm.weight, ours.norm.bias, 1e-12
+    )
+    mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+    for block in ours.blocks:
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, INNER, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True
+        )
+        layer.load_state_dict(
+            {
+                "self_attn.in_proj_weight": block.qkv.weight,
+                "self_attn.in_proj_bias": block.qkv.bias,
+                "self_attn.out_proj.weight": block.out.weight,
+                "self_attn.out_proj.bias": block.out.bias,
+                "norm1.weight": block.attention_norm.weight,
+                "norm1.bias": block.attention_norm.bias,
+                "linear1.weight": block.up.weight,
+                "linear1.bias": block.up.bias,
+                "linear2.weight": block.down.weight,
+                "linear2.bias": block.down.bias,
+                "norm2.weight": block.output_norm.weight,
+                "norm2.bias": block.output_norm.bias,
+            }
+        )
+        h = layer(h, src_mask=mask, is_causal=True)
+    return h
+
+
+@pytest.mark.parametrize("length", [1, 4, LENGTH])
+def test_equals_torch_encoder_layers(length: int) -> None:
+    ours = transformer()
+    x = torch.randn(5, length, WIDTH)
+    torch.testing.assert_close(ours(x), reference(ours, x))
+
+
+def test_a_state_sees_nothing_after_it() -> None:
+    ours, x = transformer(), torch.randn(2, LENGTH, WIDTH)
+    changed = x.clone()
+    changed[:, 4:] = torch.randn(2, LENGTH - 4, WIDTH)
+    before, after = ours(x), ours(changed)
+    torch.testing.assert_close(after[:, :4], before[:, :4])
+    assert not torch.allclose(after[:, 4:], before[:, 4:])
+
+
+def test_a_state_sees_everything_before_it() -> None:
+    ours, x = transformer(), torch.randn(1, LENGTH, WIDTH, requires_grad=True)
+    (grad,) = torch.autograd.grad(ours(x)[0, 4, 0], x)
+    assert (grad[0].abs().sum(dim=1) > 0).tolist() == [True] * 5 + [False] * 2
+
+
+def test_parameters_by_formula() -> None:
+    h, f = WIDTH, INNER
+    layer = 4 * (h * h + h) + (h * f + f) + (f * h + h) + 2 * 2 * h
+    expected = LENGTH * h + 2 * h + LAYERS * layer
+    assert sum(p.numel() for p in transformer().parameters()) == expected
+
+
+def test_dropout_only_in_training() -> None:
+    ours, x = transformer(dropout=0.5), torch.randn(2, LENGTH, WIDTH)
+    assert not torch.equal(ours(x), ours(x))
+    ours.eval()
+    assert torch.equal(ours(x), ours(x))
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
+    torch.manual_seed(0)
+    n = 200_001  # no multiple of four
+    out = Dropout(p)(torch.ones(n))
+    kept = (out > 0).sum().item() / n
+    deviation = (p * (1 - p) / n) ** 0.5
+    assert abs(kept - (1 - p)) < 4 * deviation
+    assert out.max().item() == pytest.approx(1 / (1 - p), rel=1e-4)
+
+
+def test_all_four_quarters_of_a_draw_are_fair() -> None:
+    torch.manual_seed(0)
+    keep, scale = keep_mask((100_000, 4), 0.2, torch.device("cpu"))
+    assert keep is not None
+    shares = keep.float().mean(dim=0)
+    torch.testing.assert_close(shares, torch.full((4,), 1 / scale), rtol=0, atol=5e-3)
+
+
+def test_no_dropout_is_the_identity() -> None:
+    x = torch.randn(3)
+    assert Dropout(0.0)(x) is x
