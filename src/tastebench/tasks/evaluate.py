@@ -170,7 +170,10 @@ def popularity_segment(ids: np.ndarray, relevant: Ragged, train_count: np.ndarra
     centre = np.cumsum(interactions) - interactions / 2
     bucket = np.concatenate([[0], 1 + (3 * centre / max(interactions.sum(), 1)).astype(np.int64)])
     median = median_by(ids[relevant.rows], train_count[relevant.values])
-    return np.array(POPULARITY_LABELS)[bucket[np.searchsorted(counts, median, side="right")]]
+    labels: np.ndarray = np.array(POPULARITY_LABELS)[
+        bucket[np.searchsorted(counts, median, side="right")]
+    ]
+    return labels
 
 
 def limited(asked: Asked, limit: int | None) -> Asked:

@@ -7,10 +7,10 @@ for a few queries is itself cut into chunks.
 
 The score an item is compared by is read out of the very matrix the others stand in. Computed a
 second time, say as the dot product of one query and one item, it would be summed in another order
-and differ in the last bits: the item would then beat or lose to itself, and no longer tie with items
-that score exactly the same. What the recommender returned is compared bit by bit; whether two equal
-items get equal numbers is its own arithmetic (a matrix product may round the last columns of a
-block differently from the rest).
+and differ in the last bits: the item would then beat or lose to itself, and no longer tie with
+items that score exactly the same. What the recommender returned is compared bit by bit; whether two
+equal items get equal numbers is its own arithmetic (a matrix product may round the last columns of
+a block differently from the rest).
 """
 
 from __future__ import annotations
