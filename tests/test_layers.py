@@ -27,6 +27,7 @@ ROOMS = [
     "runs",
     "suites",
     "board",
+    "api",
     "cli",
     "testing",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
 from tastebench.contracts import RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.runs import compose, environment, outputs, store
@@ -254,12 +256,15 @@ class _Execution(Listener):
     def _surroundings(self, key: str) -> Surroundings:
         return Surroundings(tell=lambda text: self.said(key, text))
 
+    @override
     def started(self, key: str) -> None:
         self.watcher.started(key)
 
+    @override
     def said(self, key: str, text: str) -> None:
         self.watcher.stage(key, text)
 
+    @override
     def ended(self, key: str, failure: Failure | None) -> None:
         job = self.jobs.get(key)
         if job is None:

@@ -161,13 +161,13 @@ def _reference(name: str) -> str | Path:
 def _encoders(
     plan: Plan, objects: Objects, missing: list[Missing], tolerate: bool
 ) -> dict[str, EncoderCard]:
-    from tastebench.encoders import get_encoder
-
     cards: dict[str, EncoderCard] = {}
     for name in plan.encoders:
         if name in objects.encoders:
             cards[name] = objects.encoders[name].card
             continue
+        from tastebench.encoders import get_encoder
+
         try:
             cards[name] = get_encoder(name).card
         except (DependencyError, DataError) as error:

@@ -11,7 +11,6 @@ on the same rows: the sum of two timings, not one.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -68,11 +67,13 @@ def measure(
     """
     if len(rows) == 0 or budget_seconds <= 0:
         return None
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    machine, own = _busy(), time.process_time()
     began = time.perf_counter()
     ask(int(rows[0]))
     first_ms = 1000 * (time.perf_counter() - began)
     cached = time_each(ask, rows, budget_seconds)
+    elapsed = time.perf_counter() - began
+    others = max(0.0, _busy() - machine - (time.process_time() - own)) / elapsed
     cold = None
     if encode_ms:
         both = min(len(encode_ms), len(cached))
@@ -83,8 +84,16 @@ def measure(
         first_ms=first_ms,
         k=list_length,
         budget_seconds=budget_seconds,
-        load=load,
+        others=others,
     )
+
+
+def _busy() -> float:
+    """Seconds that the machine's cores have worked since it was started, all processes together."""
+    import psutil
+
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def percentiles(milliseconds: np.ndarray) -> Percentiles:

@@ -98,7 +98,7 @@ class Plan(_Part):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)
     ] = (0,)
-    row_by: Literal["encoder", "recommender"] = "encoder"
+    row_by: Literal["encoder", "recommender", "run"] = "encoder"
     protocol: dict[str, dict[str, Any]] = {}
     text_recipe: str | None = None
     threads: Annotated[int, Field(ge=1)] = 1

@@ -69,7 +69,7 @@ class Latency(_Part):
         first_ms: The very first request after fitting, which may build the item side.
         k: Length of the list asked for.
         budget_seconds: Time limit given to each of the two measurements.
-        load: One-minute load average of the machine when measuring began; None if not known.
+        others: Cores that other processes kept busy meanwhile, on average; near 0 if alone.
     """
 
     cached: Percentiles
@@ -77,7 +77,7 @@ class Latency(_Part):
     first_ms: float
     k: int
     budget_seconds: float
-    load: float | None = None
+    others: float | None = None
 
 
 class EncodeStep(_Part):

