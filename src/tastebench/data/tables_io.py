@@ -62,6 +62,9 @@ def read_table(
 ) -> RawTable:
     """Reads a file by the ending of its name.
 
+    A CSV row with fewer fields than the header has nothing in the last ones; a row with more, or
+    with text after a closing quotation mark, cannot be read.
+
     Args:
         path: A `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file; text may end in `.gz` as well.
         encoding: Of text files.
@@ -181,14 +184,14 @@ def _delimited(text: str, delimiter: str, path: Path, bad_rows: BadRows) -> Part
     except pl.exceptions.PolarsError:
         frame, rows, skipped = _delimited_slowly(text, delimiter, path)
         if skipped and bad_rows == "error":
-            raise _unreadable(path, skipped, f"not {len(frame.columns)} fields") from None
+            raise _unreadable(path, skipped, f"more than {len(frame.columns)} fields") from None
     frame.columns = [name.strip() for name in frame.columns]
     full = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     return frame.filter(full), rows[full.to_numpy()], skipped
 
 
 def _delimited_slowly(text: str, delimiter: str, path: Path) -> Parts:
-    """Row by row: those with as many fields as the header, and the numbers of the others."""
+    """Row by row: the readable ones, and the numbers of those with more fields than the header."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     records: list[list[str | None]] = []
     rows: list[int] = []
@@ -211,11 +214,12 @@ def _delimited_slowly(text: str, delimiter: str, path: Path) -> Parts:
             continue
         if header is None:
             header = record
-        elif len(record) == len(header):
-            records.append([value or None for value in record])
-            rows.append(row)
-        elif record:
+        elif len(record) > len(header):
             skipped.append(row)
+        else:
+            missing = [None] * (len(header) - len(record))
+            records.append([value or None for value in record] + missing)
+            rows.append(row)
     if not header or len(set(header)) < len(header):
         raise DataError("the header names a column twice", where=f"{path}, row 1", fix="rename one")
     frame = pl.DataFrame(records, schema=dict.fromkeys(header, pl.String), orient="row")
