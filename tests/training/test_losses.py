@@ -34,6 +34,21 @@ def test_chunked_softmax_equals_the_whole_one(
     torch.testing.assert_close(grads, torch.autograd.grad(whole, (states, table)))
 
 
+def test_ignored_classes_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(losses, "CHUNK_LOGITS", 1)
+    states, table, targets = problem()
+    ignore = torch.rand(len(states), len(table), generator=torch.Generator().manual_seed(1)) < 0.5
+    ignore[torch.arange(len(targets)), targets] = False
+    ours = linear_cross_entropy(states, table, targets, 2.0, ignore)
+    logits = (2.0 * states @ table.T).masked_fill(ignore, float("-inf"))
+    whole = functional.cross_entropy(logits, targets)
+    torch.testing.assert_close(ours, whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, (states, table)), torch.autograd.grad(whole, (states, table))
+    )
+
+
 def test_states_that_are_the_table_get_both_gradients() -> None:
     _, table, targets = problem(n=50)
     (ours,) = torch.autograd.grad(linear_cross_entropy(table, table, targets), table)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 # Logits held at once: enough for the matrix products to run at full speed, few enough for the cache
 # (the whole [n_targets, n_items] is 100 MB for 2,048 targets and 12,000 items).
@@ -15,7 +14,11 @@ CHUNK_ROWS = 128  # but never fewer rows than this, or a huge catalogue would cr
 
 
 def linear_cross_entropy(
-    states: Tensor, table: Tensor, targets: Tensor, scale: float = 1.0
+    states: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    scale: float = 1.0,
+    ignore: Tensor | None = None,
 ) -> Tensor:
     """Mean cross-entropy of `softmax(scale * states @ table.T)` against `targets`.
 
@@ -27,10 +30,11 @@ def linear_cross_entropy(
         table: One row a class, `[n_classes, h]`.
         targets: The right class of each row, int64 `[n]`.
         scale: Inverse temperature.
+        ignore: Classes that are not there for a row, bool `[n, n_classes]`; never its target.
     """
     if len(targets) == 0:
         raise ValueError("a mean over no targets is undefined")
-    loss: Tensor = _LinearCrossEntropy.apply(states, table, targets, scale)  # type: ignore[no-untyped-call]
+    loss: Tensor = _LinearCrossEntropy.apply(states, table, targets, scale, ignore)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -38,28 +42,41 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Forward and gradients in one pass over chunks of rows."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, table: Tensor, targets: Tensor, scale: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        table: Tensor,
+        targets: Tensor,
+        scale: float,
+        ignore: Tensor | None,
+    ) -> Tensor:
         device = states.device.type
         fast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         with torch.autocast(device, enabled=False):
-            loss, *grads = _chunks(states.detach(), table.detach(), targets, scale, fast)
+            loss, *grads = _chunks(states.detach(), table.detach(), targets, scale, ignore, fast)
         ctx.save_for_backward(*grads)
         ctx.dtypes = states.dtype, table.dtype
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
         states, table = ctx.saved_tensors
         return (
             (states * grad[0]).to(ctx.dtypes[0]),
             (table * grad[0]).to(ctx.dtypes[1]),
             None,
             None,
+            None,
         )
 
 
 def _chunks(
-    states: Tensor, table: Tensor, targets: Tensor, scale: float, fast: torch.dtype | None
+    states: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    scale: float,
+    ignore: Tensor | None,
+    fast: torch.dtype | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, its gradient by `states` and by `table`; products in `fast` if given, sums in fp32."""
     work = fast or torch.float32
@@ -71,7 +88,10 @@ def _chunks(
     for begin in range(0, len(targets), step):
         rows = slice(begin, begin + step)
         right = targets[rows, None]
-        log_softmax = torch.log_softmax((states_work[rows] @ table_work.T).float(), dim=1)
+        logits = (states_work[rows] @ table_work.T).float()
+        if ignore is not None:
+            logits.masked_fill_(ignore[rows], float("-inf"))
+        log_softmax = torch.log_softmax(logits, dim=1)
         own = log_softmax.gather(1, right)
         loss -= own.sum()
         # The gradient by the logits: the softmax, less one at the target.
@@ -97,7 +117,5 @@ def in_batch_cross_entropy(
         ignore: Pairs that are no negatives, bool `[n, n]` (known positives); the diagonal must not
             be among them. They leave the denominator altogether.
     """
-    logits = (queries @ items.T).float() / temperature
-    if ignore is not None:
-        logits = logits.masked_fill(ignore, float("-inf"))
-    return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+    own = torch.arange(len(queries), device=queries.device)
+    return linear_cross_entropy(queries, items, own, 1 / temperature, ignore)
