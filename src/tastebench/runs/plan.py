@@ -172,6 +172,8 @@ def describe_invalid(error: ValidationError, model: type[BaseModel]) -> tuple[st
         return f"unknown key {path[-1]!r}: {did_you_mean(str(path[-1]), known)}", path
     if first["type"] == "missing":
         return f"{key!r} is missing", path
+    if first["type"] == "too_short":
+        return f"{key} must not be empty", path
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
     return (f"{key}: {message}{got}" if key else message), path

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tastebench.contracts import EncoderCard
+from tastebench.data.dataset import Dataset
+from tastebench.errors import UsageError
+from tastebench.runs.expand import Expansion, Resources, expand
+from tastebench.runs.plan import make_plan
+
+CARDS = {
+    "good": EncoderCard("good", revision="1"),
+    "noise": EncoderCard("noise", revision="1", control="nothing read"),
+    "loose": EncoderCard("loose"),
+}
+
+
+def expanded(tiny: Dataset, limit: int | None = None, **plan: Any) -> Expansion:
+    made = make_plan({"name": "s", "datasets": ["tiny"], **plan})
+    return expand(made, Resources({"tiny": tiny}, CARDS), limit)
+
+
+def labels(expansion: Expansion) -> list[str]:
+    return [f"{run.spec.task} {run.spec.label} {run.spec.seed}" for run in expansion.runs]
+
+
+def test_only_what_reads_vectors_is_multiplied_by_encoders(tiny: Dataset) -> None:
+    found = expanded(
+        tiny, tasks=["cf"], encoders=["good", "noise"], recommenders=["alpharec", "random"]
+    )
+    assert labels(found) == [
+        "cf alpharec(vector, good) 0",
+        "cf alpharec(vector, noise) 0",
+        "cf random 0",
+    ]
+    assert [run.kind for run in found.runs] == ["model", "control", "control"]
+
+
+def test_without_recommenders_a_task_brings_its_own_and_its_controls(tiny: Dataset) -> None:
+    found = expanded(tiny, tasks=["cf"], encoders=["good"])
+    assert [run.spec.recommender for run in found.runs] == [
+        "alpharec",
+        "random",
+        "popularity",
+        "item-knn",
+        "ease",
+    ]
+
+
+def test_a_recommender_runs_only_where_it_can(tiny: Dataset) -> None:
+    found = expanded(tiny, encoders=["good"], recommenders=["unisrec", "alpharec"])
+    assert labels(found) == ["seqrec unisrec(vector, good) 0", "cf alpharec(vector, good) 0"]
+
+
+def test_what_the_dataset_cannot_do_is_said(tiny: Dataset) -> None:
+    found = expanded(
+        tiny, tasks=["cf", "search"], recommenders=[{"name": "popularity"}, {"name": "oracle"}]
+    )
+    assert labels(found) == ["cf popularity 0"]
+    assert any("tiny has no search" in note for note in found.notes)
+    assert any("oracle needs a generated dataset" in note for note in found.notes)
+
+
+def test_a_grid_belongs_to_those_who_have_the_parameter_and_to_the_first_seed(
+    tiny: Dataset,
+) -> None:
+    found = expanded(
+        tiny,
+        tasks=["seqrec"],
+        encoders=["good"],
+        recommenders=["unisrec", "popularity"],
+        grid={"lr": ["1e-3", 0.01]},
+        seeds=[4, 5],
+    )
+    first, second, popular = found.runs[0], found.runs[1], found.runs[2]
+    assert first.spec.grid == {"lr": [0.001, 0.01]}
+    assert "lr" not in first.spec.params
+    assert (first.searches, second.searches) == (True, False)
+    assert second.winner_hash == first.spec_hash
+    assert first.budget.trials == 2
+    assert popular.spec.grid == {}
+    assert popular.winner_hash is None
+
+
+def test_a_recommenders_own_grid_and_parameters_win(tiny: Dataset) -> None:
+    found = expanded(
+        tiny,
+        tasks=["seqrec"],
+        encoders=["good"],
+        recommenders=[
+            {"name": "unisrec", "params": {"lr": 0.5}},
+            {"name": "unisrec", "grid": {"epochs": [1, 2]}},
+        ],
+        grid={"lr": [0.1, 0.2]},
+    )
+    assert found.runs[0].spec.grid == {}
+    assert found.runs[0].spec.params["lr"] == 0.5
+    assert found.runs[1].spec.grid == {"epochs": [1, 2]}
+
+
+def test_protocol_fields_and_limit_change_the_protocol_id(tiny: Dataset) -> None:
+    plain = expanded(tiny, tasks=["cf"], recommenders=["ease"]).runs[0]
+    last = expanded(
+        tiny, tasks=["cf"], recommenders=["ease"], protocol={"cf": {"split": "last_out"}}
+    ).runs[0]
+    some = expanded(tiny, limit=5, tasks=["cf"], recommenders=["ease"]).runs[0]
+    assert last.protocol.split is not None and last.protocol.split.kind == "last_out"
+    assert len({plain.protocol_id, last.protocol_id, some.protocol_id}) == 3
+    assert (plain.partial, some.partial) == (False, True)
+
+
+def test_equal_runs_have_equal_identities_and_any_difference_changes_it(tiny: Dataset) -> None:
+    base: dict[str, Any] = {"tasks": ["cf"], "encoders": ["good"], "recommenders": ["alpharec"]}
+    one = expanded(tiny, **base).runs[0].spec_hash
+    assert expanded(tiny, **base).runs[0].spec_hash == one
+    other = [
+        {"seeds": [1]},
+        {"threads": 2},
+        {"text_recipe": "title-raw"},
+        {"encoders": ["noise"]},
+        {"protocol": {"cf": {"mask_seen": False}}},
+        {"recommenders": [{"name": "alpharec", "params": {"lr": 0.5}}]},
+    ]
+    hashes = {expanded(tiny, **{**base, **change}).runs[0].spec_hash for change in other}
+    assert len(hashes) == len(other)
+    assert one not in hashes
+    # What only costs time is no part of it.
+    assert expanded(tiny, **base, latency_seconds=1).runs[0].spec_hash == one
+
+
+def test_a_run_with_an_unknown_revision_is_always_done_again(tiny: Dataset) -> None:
+    found = expanded(tiny, tasks=["cf"], encoders=["good", "loose"], recommenders=["alpharec"])
+    assert [run.volatile for run in found.runs] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"recommenders": ["alpharc"]}, "unknown recommender 'alpharc': did you mean alpharec"),
+        ({"tasks": ["sequences"]}, "unknown task 'sequences'"),
+        ({"tasks": ["search"]}, "the plan has no runs: tiny has no search"),
+        ({"recommenders": ["alpharec"]}, "alpharec reads item vectors and the plan names no enc"),
+        (
+            {"recommenders": ["ease"], "grid": {"l2x": [1]}},
+            "no recommender of the plan has a hyper-parameter 'l2x'",
+        ),
+        (
+            {"recommenders": [{"name": "ease", "params": {"regg": 1}}]},
+            "unknown key 'regg'",
+        ),
+        (
+            {"recommenders": [{"name": "ease", "grid": {"regg": [1]}}]},
+            "unknown key 'regg'",
+        ),
+        (
+            {"encoders": ["good"], "recommenders": ["alpharec"], "grid": {"lr": ["fast"]}},
+            "lr: Input should be a valid number",
+        ),
+        (
+            {"recommenders": [{"name": "ease", "representations": ["vectr"]}]},
+            "ease does not take 'vectr'",
+        ),
+        (
+            {"recommenders": [{"name": "alpharec", "tasks": ["search"]}], "encoders": ["good"]},
+            "alpharec cannot do search",
+        ),
+        (
+            {"recommenders": ["ease"], "protocol": {"cf": {"historylength": 3}}},
+            "unknown key 'historylength': did you mean history_length",
+        ),
+        ({"recommenders": ["ease"], "protocol": {"fc": {}}}, "unknown task 'fc'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tiny: Dataset, plan: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        expanded(tiny, **plan)
+    assert message in caught.value.what
