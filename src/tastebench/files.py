@@ -2,19 +2,20 @@
 
 A file is written beside its target, flushed to disk and renamed over it, so a reader sees the old
 content or the new, never a half. A folder is built beside its target and renamed into place.
-Accepted: a crash can leave a `.tmp-*` sibling behind, and a rename is not durable on every file
-system until the folder's own entry is synced.
+Accepted: a crash can leave a `.tmp-*` sibling behind, for a moment while a folder is replaced there
+is none, and a rename is not durable on every file system until the folder's own entry is synced.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=".tmp-"))
-            path.rename(retired / "old")
-            temporary.rename(path)
-            shutil.rmtree(retired)
-        else:
-            temporary.rename(path)
+        _publish(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(folder: Path, path: Path) -> None:
+    """Renames `folder` to `path`; what was there is moved aside first and then deleted.
+
+    Two processes may publish at once: whoever finds the place taken moves the other's away.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as retired:
+        for attempt in range(100):
+            try:
+                folder.rename(path)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            with suppress(FileNotFoundError):
+                path.rename(Path(retired) / str(attempt))
+    raise FileExistsError(errno.EEXIST, "others keep writing it", str(path))
 
 
 def write_text(path: Path, text: str) -> None:

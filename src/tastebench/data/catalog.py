@@ -122,14 +122,32 @@ def _prepare(source: Source, kept: Path, raw: Path | None, refresh: bool, say: P
         made_of = read_about(kept)["manifest"].get("raw", {})
         if made_of.get("files") == folder.files:
             return replace(Dataset.load(kept), card=source.card)
-    say(f"{source.card.name}: reading {folder.path}")
-    tables, repairs = tidy(source.read(folder.path), source.card.name)
-    manifest = {"raw": {"how": folder.how, "files": folder.files}, "repairs": repairs}
-    dataset = Dataset.create(source.card, tables, _stamp(manifest))
+    name = source.card.name
+    say(f"{name}: {folder.how}")
+    tables, repairs = tidy(source.read(folder.path), name)
+    raw_files = {"how": folder.how, "files": folder.files, "notes": list(folder.notes)}
+    dataset = Dataset.create(source.card, tables, _stamp({"raw": raw_files, "repairs": repairs}))
+    differs = dataset.manifest["differs"] = _differences(dataset)
     dataset.save(kept)
-    for reason, rows in repairs.items():
-        say(f"{source.card.name}: {reason}: {rows:,}")
+    told = [f"{reason}: {rows:,}" for reason, rows in repairs.items()]
+    for line in (*folder.notes, *told, *differs):
+        say(f"{name}: {line}")
     return dataset
+
+
+def _differences(dataset: Dataset) -> list[str]:
+    """Where the counts are not those that the source's makers publish, one line each."""
+    frame = dataset.tables.interactions
+    found = {
+        "users": dataset.n_users,
+        "items": dataset.n_items,
+        "interactions": 0 if frame is None else len(frame),
+    }
+    return [
+        f"{found[what]:,} {what}, published are {known:,}"
+        for what, known in dataset.card.known
+        if known is not None and known != found[what]
+    ]
 
 
 def _load_storefront(kept: Path, refresh: bool, say: Progress) -> Dataset:

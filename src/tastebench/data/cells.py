@@ -89,7 +89,7 @@ def interactions_table(
         understood.time_unit = times.unit
         readable = times.values.is_not_null().to_numpy()
         unreadable = mapped.rows[keep & ~readable]
-        _not_most(unreadable, mapped, "a readable time", "check the time column, or --time-unit")
+        _not_most(unreadable, mapped, "readable time", "check the time column, or --time-unit")
         understood.drop("interactions without a readable time", unreadable)
         keep = keep & readable
         if times.unit == "order":
@@ -163,7 +163,7 @@ def _with_ids(frame: pl.DataFrame, mapped: Mapped, understood: Understood) -> np
         frame.select(pl.all_horizontal(pl.col(needed).is_not_null())).to_series().to_numpy()
     )
     names = " or ".join(mapped.source(c) for c in needed)
-    _not_most(mapped.rows[~keep], mapped, f"a value in {names}", "check the --map")
+    _not_most(mapped.rows[~keep], mapped, f"value in {names}", "check the --map")
     understood.drop(f"{mapped.table} without {names}", mapped.rows[~keep])
     return keep
 
@@ -171,7 +171,7 @@ def _with_ids(frame: pl.DataFrame, mapped: Mapped, understood: Understood) -> np
 def _not_most(rows: np.ndarray, mapped: Mapped, what: str, fix: str) -> None:
     if len(rows) > MOST * len(mapped.rows):
         raise DataError(
-            f"{len(rows):,} of {len(mapped.rows):,} rows have not {what}",
+            f"{len(rows):,} of {len(mapped.rows):,} rows have no {what}",
             where=f"{mapped.path}, row {', '.join(map(str, rows[:5]))}, ...",
             fix=fix,
         )

@@ -122,11 +122,12 @@ def check_map(mapping: Mapping[str, str], read: Mapping[str, RawTable]) -> None:
         meanings = [m for t in _MEANINGS for m in _MEANINGS[t] if table in ("", t)]
         if table and table not in _MEANINGS:
             raise UsageError(
-                f"--map {key}: unknown file {table!r}; {did_you_mean(table, _MEANINGS)}"
+                f"--map {key}: there is no file {table!r}", fix=did_you_mean(table, _MEANINGS)
             )
         if meaning not in meanings:
             raise UsageError(
-                f"--map {key}: unknown meaning {meaning!r}; {did_you_mean(meaning, set(meanings))}"
+                f"--map {key}: unknown meaning {meaning!r}",
+                fix=did_you_mean(meaning, set(meanings)),
             )
         holders = [raw for t, raw in read.items() if meaning in _MEANINGS[t] and table in ("", t)]
         if not any(column in raw.frame.columns for raw in holders):
