@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BAR = 20
 _LABEL = 12
+_ROWS = {"lists": "impression lists", "relevance": "judgements", "split": "split rows"}
 
 
 def dataset_table(rows: Iterable[DatasetRow]) -> Table:
@@ -70,12 +71,12 @@ def _facts(console: Console, title: str, facts: Sequence[tuple[str, str]]) -> No
         grid.add_row(label, Text(value))
     console.print()
     console.print(Text(title, style="bold"))
-    console.print(Padding(grid, (0, 0, 0, 2)))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _sizes(description: Description) -> list[tuple[str, str]]:
-    counts = description.counts.items()
-    facts = [("rows", ", ".join(f"{n:,} {name}" for name, n in counts))]
+    counts = [f"{n:,} {_ROWS.get(name, name)}" for name, n in description.counts.items()]
+    facts = [("rows", ", ".join(counts))]
     if description.density is not None:
         facts.append(
             ("sparsity", f"{1 - description.density:.4%} of all user-item pairs are empty")
@@ -85,7 +86,8 @@ def _sizes(description: Description) -> list[tuple[str, str]]:
         span = f"{times.first} to {times.last}, {times.days:,.0f} days, in {times.granularity}s"
         facts.append(("time", f"{span}; {times.tied:.1%} at the time of another of the same user"))
     elif repeats is not None:
-        facts.append(("time", "none"))
+        order = "none; rows are in order" if description.ordered else "none, and no order"
+        facts.append(("time", order))
     if repeats is not None:
         pairs = f"{repeats.pairs:.1%} of interactions repeat a user-item pair"
         facts.append(("repeats", f"{pairs}, {repeats.rows:.1%} its time too"))

@@ -146,6 +146,7 @@ class Description:
     Attributes:
         counts: Table to rows, besides `users`, which counts those who interacted.
         density: Distinct (user, item) pairs over all possible ones; None without interactions.
+        ordered: Whether times or the order of rows say what came first.
         click_rate: Share of impressions that were clicked.
         differences: Where the counts are not those the source publishes.
         repairs: What was dropped when it was prepared, and how often.
@@ -157,6 +158,7 @@ class Description:
     density: float | None
     text: tuple[TextColumn, ...]
     times: Times | None
+    ordered: bool
     repeats: Repeats | None
     ratings: Ratings | None
     per_user: Lengths | None
@@ -185,6 +187,7 @@ def describe(dataset: Dataset) -> Description:
         density=_density(dataset) if has_any else None,
         text=tuple(_text_column(tables.items, name) for name in dataset.card.text_columns),
         times=_times(dataset) if has_any else None,
+        ordered=has_any and _is_ordered(dataset),
         repeats=_repeats(interactions) if interactions is not None and has_any else None,
         ratings=_ratings(interactions) if interactions is not None else None,
         per_user=_lengths(np.bincount(dataset.events().user)) if has_any else None,
@@ -275,6 +278,12 @@ def _times(dataset: Dataset) -> Times | None:
     same = (np.diff(events.time) == 0) & (np.diff(events.user) == 0)
     tied = np.append(same, False) | np.append(False, same)
     return Times(_iso(first), _iso(last), (last - first) / _UNITS["day"], unit, float(tied.mean()))
+
+
+def _is_ordered(dataset: Dataset) -> bool:
+    events, interactions = dataset.events(), dataset.tables.interactions
+    assert interactions is not None
+    return events.time is not None or interactions["row"].n_unique() > 1
 
 
 def _iso(milliseconds: int) -> str:

@@ -196,8 +196,8 @@ ESCI = Source(
         name="esci",
         title="ESCI shopping queries, US, reduced version, test part",
         summary=(
-            "8,956 real shopping queries with 181,701 judgements of products as exact, substitute, "
-            "complement or irrelevant."
+            "Real shopping queries and judgements of products as exact, substitute, complement or "
+            "irrelevant: 8,956 queries and 181,701 judgements in the release."
         ),
         source="https://github.com/amazon-science/esci-data",
         licence="Apache-2.0",

@@ -161,7 +161,13 @@ def read_json_lines(
         frame = _read_json_slowly(path, columns)
     if frame.is_empty():
         raise DataError("the file is empty", where=str(path), fix="get it again")
-    refuse_empty(frame, needed, path)
+    if any(frame[column].null_count() for column in needed):
+        # Blank lines are no rows, so the row of a record is looked up where it is to be named.
+        numbers = [number for number, _ in lines(path)]
+        for column in needed:
+            bad = [numbers[row] for row in frame[column].is_null().arg_true()]
+            if bad:
+                raise bad_rows(path, bad, f"{column} is missing")
     return frame
 
 
