@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from tastebench.board.load import Entry
+from tastebench.files import hash_json
 from tastebench.metrics.interval import bootstrap
 from tastebench.runs.record import Budget, Cost, Failure, Fit, MetricValue, Record
 from tastebench.runs.spec import RunSpec
@@ -47,7 +48,7 @@ def record(
         "row_by": "encoder",
         "spec": RunSpec(**spec),
         "given": given | changes.pop("given", {}),
-        "spec_hash": f"{abs(hash(str(sorted(map(str, spec.items()))))):016x}"[:16],
+        "spec_hash": hash_json(spec),
         "protocol": {**PROTOCOL, "task": task},
         "protocol_id": f"{task:0<12}"[:12],
         "budget": Budget(),
@@ -149,3 +150,24 @@ def tree(tmp_path: Path) -> Callable[[], Path]:
         return root
 
     return make
+
+
+# Test modules are imported apart from each other, so they get these by name.
+@pytest.fixture(name="record")
+def _record() -> Callable[..., Record]:
+    return record
+
+
+@pytest.fixture(name="failed")
+def _failed() -> Callable[..., Record]:
+    return failed
+
+
+@pytest.fixture(name="entries")
+def _entries() -> Callable[..., list[Entry]]:
+    return entries
+
+
+@pytest.fixture(name="write_run")
+def _write_run() -> Callable[..., Path]:
+    return write_run

@@ -53,9 +53,11 @@ def _budget(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
         rivals = [one for one in everyone if _same_place(one, cell) and _tunable(one)]
         if cell.record.budget_id != main_protocol(one.record.budget_id for one in rivals):
             budget = cell.record.budget
-            trials = f"{budget.trials} trial{'s' * (budget.trials != 1)}"
-            epochs = "" if budget.epochs is None else f", {budget.epochs} epochs"
-            other.append(f"{_place(cell)} ({trials}{epochs}, {len(budget.seeds)} seeds)")
+            seeds = len(budget.seeds)
+            parts = [f"{budget.trials} trial{'s' * (budget.trials != 1)}"]
+            parts += [f"{budget.epochs} epochs"] if budget.epochs is not None else []
+            parts += [f"{seeds} seed{'s' * (seeds != 1)}"]
+            other.append(f"{_place(cell)} ({', '.join(parts)})")
     return Mark("budget", f"other tuning budget on {', '.join(other)}") if other else None
 
 

@@ -98,9 +98,9 @@ def _dot(row: Row, column: Column, scale: Scale, y: float) -> Iterator[str]:
     if score is None or score.mean is None:
         return
     colour = _MODEL if row.kind == "model" else _CONTROL
-    shapes = [svg.dot(scale(score.mean), y, 4.5, colour)]
+    shapes = [svg.dot(scale(score.mean), y, 3.5, colour)]
     if score.low is not None and score.high is not None:
-        shapes.insert(0, svg.line((scale(score.low), y, scale(score.high), y), colour, 2))
+        shapes.insert(0, svg.line((scale(score.low), y, scale(score.high), y), colour, 2.5))
     yield svg.tipped(_says(row, score), shapes)
 
 
@@ -117,7 +117,7 @@ def _axis(board: Board, column: Column) -> tuple[float, float, list[float]]:
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     span = (high - low) or abs(high) or 1.0
     low, high = low - 0.06 * span, high + 0.06 * span
-    step = _nice((high - low) / 3)
+    step = _nice((high - low) / 4)
     first = math.ceil(low / step)
     ticks = [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
     return low, high, ticks

@@ -13,8 +13,10 @@ from rich.text import Text
 from tastebench.board import figures
 from tastebench.board.model import Board, Column, Row
 
+_FILE_WIDTH = 120  # Rich takes what has no width for 80 characters wide
 _NAME_WIDTH = 32
-_SIDE_WIDTHS = (2, 7, 5, 6, 6)  # rank, kind, Borda, time, latency
+_KIND = 7
+_TOTALS = (5, 6, 6)  # Borda, time, latency
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Symbols:
 
     Attributes:
         best, second: Said by characters where there is no bold and no underline.
-        padding: Characters between two columns.
+        pad: Spaces to the left and right within a cell.
     """
 
     up: str
@@ -32,11 +34,16 @@ class Symbols:
     best: str
     second: str
     box: box.Box
-    padding: int
+    pad: tuple[int, int]
+
+    @property
+    def gap(self) -> int:
+        """Characters between the contents of two columns: the spaces and the divider."""
+        return sum(self.pad) + 1
 
 
-RICH = Symbols("↑", "↓", "±", "", "", box.SIMPLE_HEAD, 2)
-PLAIN = Symbols("(up)", "(down)", "+-", "*", "'", box.ASCII2, 3)
+RICH = Symbols("↑", "↓", "±", "", "", box.SIMPLE_HEAD, (0, 1))
+PLAIN = Symbols("(up)", "(down)", "+-", "*", "'", box.ASCII2, (1, 1))
 
 
 def symbols_for(console: Console) -> Symbols:
@@ -45,27 +52,37 @@ def symbols_for(console: Console) -> Symbols:
     return RICH if rich else PLAIN
 
 
+def output_console() -> Console:
+    """Standard output: as wide as the terminal, or 120 characters in a file or a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
+
+
 def print_board(board: Board, console: Console) -> None:
     """Prints the table, what it says, and what to know about it.
 
     With more columns than the terminal is wide, they follow in further tables of the same rows.
     """
     symbols = symbols_for(console)
-    for block in _blocks(board, console.width, symbols):
-        console.print(_table(board, block, symbols), soft_wrap=False)
+    for number, block in enumerate(_blocks(board, console.width, symbols)):
+        console.print(_table(board, block, symbols, totals=number == 0))
     for line in _foot(board, symbols):
         console.print(line, highlight=False)
 
 
 def _blocks(board: Board, width: int, symbols: Symbols) -> Iterator[tuple[Column, ...]]:
-    """The columns, as many at a time as fit beside the names."""
+    """The columns, as many at a time as fit beside the names; the first have the totals too."""
     names = max([len(board.row_by), *(len(_label(board, row)) for row in board.rows)])
-    taken = sum(part + symbols.padding for part in (min(names, _NAME_WIDTH), *_SIDE_WIDTHS))
+    edges = 1 + sum(part + symbols.gap for part in (2, min(names, _NAME_WIDTH), _KIND))
+    totals = sum(part + symbols.gap for part in _TOTALS)
     heads = max([0, *(len(line) for c in board.columns for line in _head(board, c, symbols))])
-    cell = max(heads, 13 + len(symbols.pm) - 1 + len(symbols.best)) + symbols.padding
-    count = max(1, (width - taken - 1) // cell)
-    for start in range(0, max(len(board.columns), 1), count):
+    numbers = len(f"{symbols.best}0.1234 {symbols.pm}.1234")
+    cell = max(heads, numbers) + symbols.gap
+    start, room = 0, width - edges - totals
+    while start == 0 or start < len(board.columns):
+        count = max(1, room // cell)
         yield board.columns[start : start + count]
+        start, room = start + count, width - edges
 
 
 def _head(board: Board, column: Column, symbols: Symbols) -> list[str]:
@@ -76,29 +93,37 @@ def _head(board: Board, column: Column, symbols: Symbols) -> list[str]:
     return [*(line for line in lines if line), column.metric]
 
 
-def _table(board: Board, columns: tuple[Column, ...], symbols: Symbols) -> Table:
-    table = Table(box=symbols.box, title=f"{board.suite}, by {board.row_by}", title_justify="left")
+def _table(board: Board, columns: tuple[Column, ...], symbols: Symbols, totals: bool) -> Table:
+    left, right = symbols.pad
+    table = Table(
+        box=symbols.box,
+        padding=(0, right, 0, left),
+        title=f"{board.suite}, by {board.row_by}" if totals else None,
+        title_justify="left",
+    )
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column(board.row_by, max_width=_NAME_WIDTH, overflow="fold")
     table.add_column("", style="dim", no_wrap=True)
     for column in columns:
         head = Text("\n".join(_head(board, column, symbols)))
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("Borda", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("ms p50", justify="right", no_wrap=True)
+    for name in ("Borda", "time", "ms p50") if totals else ():
+        table.add_column(name, justify="right", no_wrap=True)
     marked = {column: figures.leaders(board, column) for column in columns}
     for i, row in enumerate(board.rows):
         if row.kind == "ceiling" and i and board.rows[i - 1].kind != "ceiling":
             table.add_section()
+        sums = (
+            figures.points(row),
+            figures.seconds(figures.row_seconds(row)),
+            figures.row_latency(row),
+        )
         table.add_row(
-            Text("" if row.rank is None else str(row.rank)),
+            "" if row.rank is None else str(row.rank),
             Text(_label(board, row), style="" if row.kind == "model" else "italic"),
-            Text("" if row.kind == "model" else row.kind),
+            "" if row.kind == "model" else row.kind,
             *(_cell(row, column, marked[column], symbols) for column in columns),
-            Text(figures.points(row)),
-            Text(figures.seconds(figures.row_seconds(row))),
-            Text(figures.row_latency(row)),
+            *(sums if totals else ()),
         )
     return table
 

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 Anchor = Literal["start", "middle", "end"]
 
+_FONTS = "system-ui, Helvetica, Arial, DejaVu Sans, sans-serif"
+
 # XML 1.0 knows no control characters, not even escaped ones.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -19,7 +21,7 @@ def document(width: float, height: float, title: str, shapes: Iterable[str]) -> 
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img" aria-label={_quoted(title)} '
-        f'font-family="system-ui, sans-serif">\n{body}\n</svg>\n'
+        f'font-family="{_FONTS}">\n{body}\n</svg>\n'
     )
 
 

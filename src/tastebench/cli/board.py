@@ -32,8 +32,6 @@ def board(
 
     Numbers come from records only. Two protocols in one column are refused unless --mixed is given.
     """
-    from rich.console import Console
-
     from tastebench.board import export, read_board
     from tastebench.board.model import row_by_of
     from tastebench.errors import UsageError
@@ -52,9 +50,9 @@ def board(
         form = export.to_json if json else export.to_csv if csv else export.to_markdown
         sys.stdout.write(form(made))
         return
-    from tastebench.board.render import print_board
+    from tastebench.board.render import output_console, print_board
 
-    print_board(made, Console())
+    print_board(made, output_console())
 
 
 def register(app: typer.Typer) -> None:

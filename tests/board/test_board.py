@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tastebench.board import Board, make_board, read_board
+from tastebench.board.load import load, sort_out
+from tastebench.errors import DataError, ProtocolError, UsageError
+from tastebench.runs.record import (
+    Budget,
+    Cost,
+    EncodeStep,
+    Fit,
+    Latency,
+    Parameters,
+    Percentiles,
+    Record,
+)
+
+Make = Callable[..., Record]
+
+
+@pytest.fixture
+def board_of(entries: Callable[..., list[Any]]) -> Callable[..., Board]:
+    return lambda *records, **options: make_board(sort_out(entries(*records)), **options)
+
+
+def names(board: Board) -> list[str]:
+    return [row.name for row in board.rows]
+
+
+# ---------------------------------------------------------------------------------- rows and ranks
+
+
+def test_a_whole_tree(tree: Callable[[], Path]) -> None:
+    board = read_board(tree())
+    assert [column.key for column in board.columns] == [
+        "search:complex/shop/ndcg@10",
+        "search:short/shop/ndcg@10",
+        "seqrec/shop/ndcg@10",
+        "cf/shop/ndcg@10",
+    ]
+    # Points by hand: 6 rows, so 5 for the best of a column; bm25 and popularity miss two columns.
+    assert [(r.rank, r.name, r.kind, r.borda, r.missing) for r in board.rows] == [
+        (1, "minilm", "model", 20.0, 0),
+        (2, "tfidf-svd", "model", 16.0, 0),
+        (3, "random", "control", 8.0, 0),
+        (4, "bm25", "control", 6.0, 2),
+        (4, "popularity", "control", 6.0, 2),
+        (6, "random (recommender)", "control", 4.0, 0),
+        (None, "oracle", "ceiling", None, 0),
+    ]
+    assert board.rows[0].recommender == {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
+    assert board.row_by == "encoder"
+    assert [failure["encoder"] for failure in board.failed] == ["broken"]
+    assert board.versions == ("0.1.0",)
+
+
+def test_scores_hold_every_metric_and_the_whole_beside_its_groups(
+    tree: Callable[[], Path],
+) -> None:
+    row = read_board(tree()).rows[0]
+    assert set(row.scores) == {
+        f"{part}/shop/{metric}"
+        for part in ("search", "search:short", "search:complex", "seqrec", "cf")
+        for metric in ("ndcg@10", "recall@10")
+    }
+    assert row.scores["search/shop/ndcg@10"].n == 300
+    assert row.scores["search:short/shop/ndcg@10"].n == 150
+
+
+def test_averages_count_a_group_as_a_task(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(
+        record("seqrec", encoder="a", means={"ndcg@10": 0.2}),
+        record("seqrec", encoder="a", means={"ndcg@10": 0.4}, spec={"dataset": "books"}),
+        record("cf", "alpharec", encoder="a", means={"ndcg@10": 0.6}),
+        record("cf", "ease", means={"ndcg@10": 0.6}),
+    )
+    a, ease = board.rows
+    assert a.average_overall == pytest.approx(0.4)
+    assert a.average_task == pytest.approx((0.3 + 0.6) / 2)
+    assert (ease.average_overall, ease.average_task) == (None, None)
+
+
+def test_lower_is_better_where_the_metric_says_so(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record(encoder="a", means={"logloss": 0.7}, headline="logloss"),
+        record(encoder="b", means={"logloss": 0.3}, headline="logloss"),
+    )
+    assert names(board) == ["b", "a"]
+    assert board.rows[0].average_overall is None
+
+
+def test_an_undefined_mean_is_a_missing_score(board_of: Callable[..., Board], record: Make) -> None:
+    nothing = record(encoder="b")
+    nothing = nothing.model_copy(
+        update={
+            "metrics": {
+                "ndcg@10": nothing.metrics["ndcg@10"].model_copy(
+                    update={"mean": None, "low": None, "high": None, "n": 0, "undefined": 9}
+                )
+            }
+        }
+    )
+    board = board_of(record(encoder="a"), nothing)
+    assert [(r.name, r.borda, r.missing) for r in board.rows] == [("a", 1.0, 0), ("b", 0.0, 1)]
+    assert board.rows[1].scores["seqrec/shop/ndcg@10"].undefined == 9
+
+
+def test_rank_by_another_metric(tree: Callable[[], Path]) -> None:
+    board = read_board(tree(), metric="recall@10")
+    assert {column.metric for column in board.columns} == {"recall@10"}
+    with pytest.raises(UsageError, match=r"no record has recall@20: did you mean recall@10"):
+        read_board(tree(), metric="recall@20")
+    with pytest.raises(UsageError, match="unknown metric 'recal@20'"):
+        read_board(tree(), metric="recal@20")
+
+
+def test_a_task_without_the_metric_leaves_the_board_and_is_named(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record("seqrec", encoder="a", means={"ndcg@10": 0.1, "mrr": 0.2}),
+        record("cf", "alpharec", encoder="a", means={"ndcg@10": 0.1}),
+        metric="mrr",
+    )
+    assert [column.key for column in board.columns] == ["seqrec/shop/mrr"]
+    assert board.notes == ("without mrr, so not on this board: cf on shop",)
+
+
+# ---------------------------------------------------------------------------------------- seeds
+
+
+def test_seeds_are_averaged_per_unit_before_the_interval(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    # Each seed alone varies; their mean is 0.5 for every unit, so the interval has no width.
+    up = np.linspace(0, 1, 50)
+    for seed, values in enumerate([up, 1 - up]):
+        write_run(tmp_path, record(encoder="a", spec={"seed": seed}), {"ndcg@10": values.tolist()})
+    score = read_board(tmp_path).rows[0].scores["seqrec/shop/ndcg@10"]
+    assert (score.mean, score.low, score.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert (score.n, score.seeds) == (50, 2)
+
+
+def test_seeds_within_groups_and_with_undefined_units(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    group = ["short", "short", "long", "long"]
+    for seed, values in enumerate([[0.0, 1.0, 0.2, np.nan], [1.0, 1.0, 0.4, np.nan]]):
+        one = record("search", "dot", encoder="a", spec={"seed": seed})
+        write_run(tmp_path, one, {"ndcg@10": values}, group)
+    scores = read_board(tmp_path).rows[0].scores
+    short, long = (scores[f"search:{g}/shop/ndcg@10"] for g in ("short", "long"))
+    assert (short.mean, short.n, short.undefined) == (0.75, 2, 0)
+    assert (long.mean, long.n, long.undefined) == (pytest.approx(0.3), 1, 1)
+    assert (long.low, long.high) == (None, None)
+
+
+def test_seeds_whose_tables_are_gone_have_a_mean_and_no_interval(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record(encoder="a", means={"ndcg@10": 0.1}, spec={"seed": 0}),
+        record(encoder="a", means={"ndcg@10": 0.3}, spec={"seed": 1}),
+    )
+    score = board.rows[0].scores["seqrec/shop/ndcg@10"]
+    assert (score.mean, score.low, score.high, score.seeds) == (pytest.approx(0.2), None, None, 2)
+    assert "tables of values per unit are gone" in board.notes[0]
+
+
+def test_a_broken_table_is_named(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    for seed in (0, 1):
+        folder = write_run(
+            tmp_path, record(encoder="a", spec={"seed": seed}), {"ndcg@10": [0.1, 0.2]}
+        )
+    (folder / "per_user.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"unreadable table[\s\S]*per_user.parquet"):
+        read_board(tmp_path)
+
+
+# --------------------------------------------------------------------------------- what is a row
+
+
+def test_rows_by_recommender(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(
+        record("seqrec", "unisrec", encoder="minilm", row_by="recommender"),
+        record("seqrec", "popularity", means={"ndcg@10": 0.05}, row_by="recommender"),
+    )
+    assert names(board) == ["unisrec", "popularity"]
+    assert board.rows[0].encoder == "minilm"
+
+
+def test_an_encoder_measured_twice_in_one_place_makes_rows_of_runs(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record("seqrec", "unisrec", encoder="a", means={"ndcg@10": 0.3}),
+        record("seqrec", "sasrec", encoder="a", means={"ndcg@10": 0.2}),
+        record("seqrec", "popularity"),
+    )
+    assert board.row_by == "run"
+    assert names(board) == ["unisrec(vector, a)", "sasrec(vector, a)", "popularity"]
+    assert board.notes == (
+        "rows are runs: a was measured 2 times for seqrec on shop, which has no single number for "
+        "a row by encoder",
+    )
+
+
+def test_settings_that_tell_runs_apart_are_in_their_names(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record(encoder="a", means={"ndcg@10": 0.3}, given={"params": {"lr": 0.1, "width": 8}}),
+        record(encoder="a", means={"ndcg@10": 0.2}, given={"params": {"lr": 0.2, "width": 8}}),
+        row_by="run",
+    )
+    assert names(board) == ["unisrec(vector, a) lr=0.1", "unisrec(vector, a) lr=0.2"]
+
+
+def test_a_run_keeps_its_name_over_datasets(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(
+        record(encoder="a", spec={"dataset": "books"}), record(encoder="a"), row_by="run"
+    )
+    assert names(board) == ["unisrec(vector, a)"]
+    assert len(board.rows[0].scores) == 2
+
+
+def test_the_newest_of_equal_runs_counts(board_of: Callable[..., Board], record: Make) -> None:
+    old = record(encoder="a", means={"ndcg@10": 0.1}, created="2026-01-01T00:00:00+00:00")
+    new = record(encoder="a", means={"ndcg@10": 0.2}, created="2026-02-01T00:00:00+00:00")
+    for order in ((old, new), (new, old)):
+        board = board_of(*order)
+        assert board.rows[0].scores["seqrec/shop/ndcg@10"].mean == 0.2
+        assert board.notes == ("1 run left out for a newer one of the same kind",)
+
+
+# ------------------------------------------------------------------- what may not stand together
+
+
+def two_protocols(record: Make) -> list[Record]:
+    changed = {"task": "seqrec", "split": {"kind": "last_out"}, "history_length": 20}
+    return [
+        record(encoder="a", means={"ndcg@10": 0.3}),
+        record(encoder="b", means={"ndcg@10": 0.2}),
+        record(
+            encoder="c",
+            means={"ndcg@10": 0.9},
+            protocol=changed,
+            protocol_id="ffffffffffff",
+            fingerprints={"dataset": "e" * 64},
+        ),
+    ]
+
+
+def test_two_protocols_in_one_column_are_refused(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        board_of(*two_protocols(record))
+    message = str(caught.value)
+    for part in (
+        "seqrec on shop was measured under 2 protocols",
+        "ffffffffffff (unisrec(vector, c) seed 0)",
+        "seqrec000000 (unisrec(vector, a) seed 0, unisrec(vector, b) seed 0)",
+        "history_length (50 / 20)",
+        "split.kind (time / last_out)",
+        "mask_seen (False / None)",
+        "dataset values (dddddddddddd / eeeeeeeeeeee)",
+        "column seqrec/shop",
+        "--mixed",
+    ):
+        assert part in message, part
+
+
+def test_a_mixed_board_marks_the_minority(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(*two_protocols(record), mixed=True)
+    marks = {row.name: [mark.text for mark in row.marks] for row in board.rows}
+    assert marks == {"c": ["other protocol on seqrec/shop (ffffffffffff)"], "a": [], "b": []}
+    assert len(board.protocols) == 2
+
+
+def test_one_encoder_under_two_protocols_makes_two_rows(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    one, _, other = two_protocols(record)
+    other = other.model_copy(update={"spec": one.spec, "given": one.given})
+    board = board_of(one, other, mixed=True)
+    assert names(board) == [
+        "unisrec(vector, a) protocol=ffffffffffff",
+        "unisrec(vector, a) protocol=seqrec000000",
+    ]
+
+
+def test_different_tasks_and_datasets_have_protocols_of_their_own(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record("seqrec", encoder="a"),
+        record("cf", "alpharec", encoder="a"),
+        record("seqrec", encoder="a", spec={"dataset": "books"}, protocol_id="abcabcabcabc"),
+    )
+    assert len(board.protocols) == 3
+
+
+def test_other_budgets_are_marked_and_the_untunable_have_none(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    usual = Budget(trials=3, epochs=300, seeds=(0,))
+    board = board_of(
+        record(encoder="a", budget=usual, budget_id="usual"),
+        record(encoder="b", budget=usual, budget_id="usual"),
+        record(encoder="c", budget=Budget(trials=1, epochs=50), budget_id="less"),
+        record("seqrec", "popularity", budget_id="nothing"),
+    )
+    marks = {row.name: [mark.text for mark in row.marks] for row in board.rows}
+    assert marks.pop("c") == ["other tuning budget on seqrec/shop (1 trial, 50 epochs, 1 seed)"]
+    assert not any(marks.values())
+
+
+def test_a_model_below_a_control_is_marked(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(
+        record(encoder="good", means={"ndcg@10": 0.3}),
+        record(encoder="bad", means={"ndcg@10": 0.1}),
+        record("seqrec", "popularity", means={"ndcg@10": 0.2}, kind="control"),
+        record("seqrec", "random", means={"ndcg@10": 0.1}, kind="control"),
+        record("seqrec", "oracle", means={"ndcg@10": 0.9}, kind="ceiling"),
+    )
+    marks = {row.name: [mark.text for mark in row.marks] for row in board.rows}
+    assert marks.pop("bad") == ["below popularity on seqrec/shop"]
+    assert not any(marks.values())
+
+
+def test_training_that_ran_out_of_epochs_is_marked(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(record(encoder="a", fit=Fit(epochs=5, converged=False)))
+    assert [mark.code for mark in board.rows[0].marks] == ["unconverged"]
+    assert "seqrec/shop" in board.rows[0].marks[0].text
+
+
+def test_a_ceiling_takes_no_part(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(
+        record(encoder="a", means={"ndcg@10": 0.3}),
+        record("seqrec", "oracle", means={"ndcg@10": 0.9}, kind="ceiling"),
+    )
+    assert [(row.name, row.rank, row.borda) for row in board.rows] == [
+        ("a", 1, 0.0),
+        ("oracle", None, None),
+    ]
+
+
+# ----------------------------------------------------------------------------- what is left out
+
+
+def test_partial_runs_are_on_no_board(board_of: Callable[..., Board], record: Make) -> None:
+    board = board_of(record(encoder="a"), record(encoder="b", partial=True))
+    assert names(board) == ["a"]
+    assert board.notes == ("1 run with --limit left out",)
+    empty = board_of(record(encoder="b", partial=True))
+    assert (empty.rows, empty.columns) == ((), ())
+    assert empty.summary == "No finished run to compare."
+
+
+def test_failed_runs_are_listed_with_their_reason(
+    board_of: Callable[..., Board], record: Make, failed: Make
+) -> None:
+    board = board_of(record(encoder="a"), failed(encoder="b"))
+    assert names(board) == ["a"]
+    (failure,) = board.failed
+    assert failure["encoder"] == "b"
+    assert failure["error"]["what"] == "the file is gone"
+    assert board_of(failed(encoder="b")).rows == ()
+
+
+def test_records_of_several_plans_are_not_thrown_together(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    for suite in ("mine", "yours"):
+        write_run(tmp_path, record(encoder="a", suite=suite), {"ndcg@10": [0.1, 0.2]})
+    with pytest.raises(UsageError, match=r"records of 2 plans lie here: mine, yours") as caught:
+        read_board(tmp_path)
+    assert caught.value.fix == f"tastebench board {tmp_path}/mine"
+    assert names(read_board(tmp_path / "yours")) == ["a"]
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no records here"):
+        read_board(tmp_path)
+    with pytest.raises(UsageError, match="no folder"):
+        read_board(tmp_path / "nowhere")
+
+
+def test_work_in_progress_is_not_read(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    write_run(tmp_path, record(encoder="a"), {"ndcg@10": [0.1, 0.2]})
+    write_run(tmp_path / ".work", record(encoder="b"), {"ndcg@10": [0.1, 0.2]})
+    assert len(load(tmp_path).entries) == 1
+
+
+# ----------------------------------------------------------------------------------------- cost
+
+
+def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    step = EncodeStep(seconds=7.0, texts=10, texts_encoded=10, texts_per_second=5.0)
+
+    def cost(wall: float, p50: float) -> Cost:
+        times = Percentiles(p50=p50, p95=2 * p50, p99=3 * p50, n=9)
+        return Cost(
+            wall_seconds=wall,
+            fit_seconds=wall / 2,
+            encode=step,
+            parameters=Parameters(encoder=100, recommender=int(wall)),
+            peak_memory_bytes=int(wall) * 10,
+            latency=Latency(cached=times, first_ms=1.0, k=10, budget_seconds=1.0),
+        )
+
+    board = board_of(
+        record("seqrec", encoder="a", cost=cost(10, 1.0), spec={"seed": 0}),
+        record("seqrec", encoder="a", cost=cost(20, 9.0), spec={"seed": 1}),
+        record("cf", "alpharec", encoder="a", cost=cost(4, 2.0)),
+    )
+    assert board.rows[0].cost == {
+        "wall_seconds": 19.0,
+        "fit_seconds": 9.5,
+        "encode_seconds": 7.0,
+        "texts_per_second": 5.0,
+        "parameters": {"encoder": 100, "recommender": 20},
+        "peak_memory_bytes": 200,
+        "latency_ms": {
+            "seqrec/shop": {"p50": 1.0, "p95": 2.0, "p99": 3.0, "cold_p50": None},
+            "cf/shop": {"p50": 2.0, "p95": 4.0, "p99": 6.0, "cold_p50": None},
+        },
+    }

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from tastebench.board import make_board, read_board
+from tastebench.board.export import CSV_HEAD, to_csv, to_json, to_markdown
+from tastebench.board.load import sort_out
+from tastebench.board.picture import to_svg
+from tastebench.runs.record import Record
+
+Make = Callable[..., Record]
+HOSTILE = "a|b*<script>&\"'\x07é"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_json_has_the_promised_shape(tree: Callable[[], Path]) -> None:
+    value = json.loads(to_json(read_board(tree())))
+    assert {"suite", "protocols", "row_by", "rows", "failed"} <= set(value)
+    assert value["suite"] == "demo"
+    assert value["row_by"] == "encoder"
+    first = value["rows"][0]
+    assert {
+        "name",
+        "recommender",
+        "representation",
+        "encoder",
+        "rank",
+        "borda",
+        "scores",
+        "cost",
+    } <= set(first)
+    assert first["recommender"]["cf"] == "alpharec"
+    score = first["scores"]["cf/shop/ndcg@10"]
+    assert {"mean", "low", "high", "n", "seeds"} <= set(score)
+    assert score["low"] < score["mean"] < score["high"]
+    assert value["rows"][-1]["rank"] is None
+    assert value["failed"][0]["error"]["fix"] == "bring it back"
+    assert {p["id"] for p in value["protocols"]} == {
+        "search000000",
+        "seqrec000000",
+        "cf0000000000",
+    }
+
+
+def test_csv_has_a_line_for_every_score_unrounded(tree: Callable[[], Path]) -> None:
+    board = read_board(tree())
+    rows = list(csv.DictReader(io.StringIO(to_csv(board))))
+    assert tuple(rows[0]) == CSV_HEAD
+    assert len(rows) == 7 * 4 - 2 - 2
+    one = next(r for r in rows if r["name"] == "minilm" and r["group"] == "short")
+    score = board.rows[0].scores["search:short/shop/ndcg@10"]
+    assert float(one["mean"]) == score.mean
+    assert (one["task"], one["n"], one["protocol"]) == ("search", "150", "search000000")
+
+
+def test_markdown_is_a_table_with_the_best_bold(tree: Callable[[], Path]) -> None:
+    lines = to_markdown(read_board(tree())).splitlines()
+    assert lines[0].startswith("| # | encoder | search:complex<br>ndcg@10 ↑ |")
+    assert len({line.count("|") for line in lines[:9]}) == 1
+    assert "**0.5489** ± .0191" in lines[2]
+    assert lines[7] == (
+        "| 6 | random (recommender) (control) | 0.0521 ± .0023 | 0.0516 ± .0023 | 0.0505 ± .0016 "
+        "| 0.0499 ± .0016 | 4 | 6.0s |"
+    )
+
+
+def test_names_that_mean_something_in_a_format_are_text_in_it(
+    entries: Callable[..., Any], record: Make
+) -> None:
+    board = make_board(sort_out(entries(record(encoder=HOSTILE), record(encoder="b"))))
+    assert json.loads(to_json(board))["rows"][0]["name"] in {HOSTILE, "b"}
+    assert HOSTILE in {row["name"] for row in csv.DictReader(io.StringIO(to_csv(board)))}
+    line = next(one for one in to_markdown(board).splitlines() if "script" in one)
+    assert "a\\|b\\*\\<script>" in line
+    words = {element.text for element in ElementTree.fromstring(to_svg(board)).iter(f"{SVG}text")}
+    assert HOSTILE.replace("\x07", "\ufffd") in words
+
+
+def test_the_picture_has_a_dot_for_every_score_and_a_line_for_the_ceiling(
+    tree: Callable[[], Path],
+) -> None:
+    board = read_board(tree())
+    picture = ElementTree.fromstring(to_svg(board))
+    tips = [
+        group.find(f"{SVG}title").text  # type: ignore[union-attr]
+        for group in picture.iter(f"{SVG}g")
+    ]
+    assert len(tips) == 7 * 4 - 4
+    assert "minilm: 0.5489 (0.5298 to 0.5680)" in tips
+    width = float(picture.get("width") or 0)
+    for shape in picture.iter(f"{SVG}circle"):
+        assert 0 <= float(shape.get("cx") or -1) <= width
+    # Dots of a panel stand in the order of their means.
+    dots = {
+        tip.split(":")[0]: float(group.find(f"{SVG}circle").get("cx"))  # type: ignore[union-attr, arg-type]
+        for tip, group in zip(tips, picture.iter(f"{SVG}g"), strict=True)
+        if tip is not None and group.find(f"{SVG}circle") is not None
+    }  # the last panel wins: cf
+    assert dots["random (recommender)"] < dots["random"] < dots["popularity"] < dots["minilm"]
+
+
+def test_a_picture_of_equal_scores_and_of_none(entries: Callable[..., Any], record: Make) -> None:
+    flat = record(encoder="a", means={"ndcg@10": 0.0})
+    flat = flat.model_copy(
+        update={
+            "metrics": {
+                "ndcg@10": flat.metrics["ndcg@10"].model_copy(update={"low": None, "high": None})
+            }
+        }
+    )
+    for records in ([flat], [record(encoder="a", partial=True)]):
+        ElementTree.fromstring(to_svg(make_board(sort_out(entries(*records)))))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tastebench.board import make_board
+from tastebench.board.load import sort_out
+from tastebench.runs.record import Record
+
+Make = Callable[..., Record]
+
+
+@pytest.fixture
+def says(entries: Callable[..., Any]) -> Callable[..., str]:
+    return lambda *records: make_board(sort_out(entries(*records))).summary
+
+
+def at(record: Make, mean: float, **changes: Any) -> Record:
+    return record(means={"ndcg@10": mean}, **changes)
+
+
+def test_a_clear_lead_over_encoders_and_controls(says: Callable[..., str], record: Make) -> None:
+    # Intervals of the records reach 0.01 to both sides.
+    text = says(
+        at(record, 0.30, encoder="minilm"),
+        at(record, 0.20, encoder="tfidf-svd"),
+        at(record, 0.25, recommender="popularity", kind="control"),
+        at(record, 0.90, recommender="oracle", kind="ceiling"),
+    )
+    assert text == (
+        "minilm is best of 2 encoders on 1 of 1 task, outside the interval of every other. "
+        "Against the best control: +20 % on seqrec (popularity)."
+    )
+
+
+def test_overlap_is_said(says: Callable[..., str], record: Make) -> None:
+    text = says(
+        at(record, 0.300, encoder="minilm"),
+        at(record, 0.290, encoder="tfidf-svd"),
+        at(record, 0.305, recommender="popularity", kind="control"),
+    )
+    assert text == (
+        "minilm is best of 2 encoders on 1 of 1 task; intervals overlap with tfidf-svd on seqrec. "
+        "Against the best control: -2 % on seqrec (popularity, intervals overlap)."
+    )
+
+
+def test_a_leader_by_points_need_not_be_best_everywhere(
+    says: Callable[..., str], record: Make
+) -> None:
+    strengths = {"a": (0.3, 0.2), "b": (0.1, 0.4), "c": (0.2, 0.1)}
+    records = [
+        at(record, mean, task=task, encoder=name)
+        for name, means in strengths.items()
+        for task, mean in zip(("seqrec", "cf"), means, strict=True)
+    ]
+    # a: 2 + 1, b: 0 + 2, c: 1 + 0
+    assert says(*records) == (
+        "a is best of 3 encoders on 1 of 2 tasks, outside the interval of every other."
+    )
+
+
+def test_equal_points_share_the_lead(says: Callable[..., str], record: Make) -> None:
+    text = says(at(record, 0.3, encoder="a"), at(record, 0.3, encoder="b"))
+    assert text == "a and b share the best rank of 2 encoders."
+
+
+def test_one_model_alone_and_none(says: Callable[..., str], record: Make) -> None:
+    control = at(record, 0.0, recommender="popularity", kind="control")
+    assert says(at(record, 0.3, encoder="a"), control) == (
+        "a is the only encoder that is neither a control nor a ceiling. "
+        "Against the best control: +0.3000 on seqrec (popularity)."
+    )
+    assert says(control) == "There are only controls."
+
+
+def test_many_columns_are_told_in_one_sentence(says: Callable[..., str], record: Make) -> None:
+    records = []
+    for i in range(8):
+        spec = {"dataset": f"d{i}"}
+        records += [
+            at(record, 0.3, encoder="a", spec=spec),
+            at(record, 0.1, encoder="b", spec=spec),
+            at(record, 0.4 if i == 3 else 0.2, recommender="pop", kind="control", spec=spec),
+        ]
+    assert says(*records) == (
+        "a is best of 2 encoders on 8 of 8 columns, outside the interval of every other. "
+        "Of 8 columns with a control it is above the control on all but seqrec/d3 (pop)."
+    )
