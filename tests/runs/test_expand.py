@@ -173,9 +173,7 @@ def test_a_run_with_an_unknown_revision_is_always_done_again(tiny: Dataset) -> N
         ({"recommenders": ["ease"], "protocol": {"fc": {}}}, "unknown task 'fc'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
-    tiny: Dataset, plan: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_meant_is_refused(tiny: Dataset, plan: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         expanded(tiny, **plan)
     assert message in caught.value.what

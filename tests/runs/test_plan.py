@@ -70,7 +70,7 @@ def test_what_cannot_be_meant_is_named_with_its_line(
 
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no plan at .*absent.yaml"):
+    with pytest.raises(UsageError, match=r"no plan at .*absent\.yaml"):
         load_plan(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(UsageError, match="cannot read the plan"):

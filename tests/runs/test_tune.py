@@ -95,5 +95,5 @@ def test_losers_keep_their_number_and_not_their_weights(tmp_path: Path) -> None:
 
 
 def test_if_every_setting_fails_so_does_the_search(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="every setting .* failed, .*training diverged"):
+    with pytest.raises(UsageError, match=r"every setting .* failed, .*training diverged"):
         Lab().search(["diverges", "diverges"], tmp_path)
