@@ -80,7 +80,6 @@ def get(
     Example: tastebench data get movielens-100k --raw downloads/ml-100k
     """
     from tastebench.data.catalog import load_dataset
-    from tastebench.data.describe import count_differences
 
     dataset = load_dataset(name, raw=raw, refresh=refresh, progress=_say)
     frame = dataset.tables.interactions
@@ -92,7 +91,6 @@ def get(
         "users": dataset.n_users,
         "items": dataset.n_items,
         "interactions": 0 if frame is None else len(frame),
-        "differences": list(count_differences(dataset.card, dataset.tables)),
         "manifest": dataset.manifest,
     }
     if as_json:
@@ -103,8 +101,6 @@ def get(
         f"{summary['interactions']:,} interactions; {summary['how'] or 'ready'}; "
         f"fingerprint {dataset.fingerprint[:12]}"
     )
-    for line in summary["differences"]:
-        typer.echo(f"note: {line}", err=True)
     typer.echo(f"next: tastebench data show {name}", err=True)
 
 
@@ -122,8 +118,7 @@ def _folded(rows: list[DatasetRow]) -> list[DatasetRow]:
             families.setdefault(release, []).append(row)
     for release, members in families.items():
         first = members[0]
-        year = release.removeprefix("amazon-")
-        title = f"Amazon {year}: {len(members)} categories, e.g. {first.name}"
+        title = f"{len(members)} categories, e.g. {first.name.removeprefix(release + '-')}"
         kept.append(replace(first, name=f"{release}-CATEGORY", title=title))
     return kept
 

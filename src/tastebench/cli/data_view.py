@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 
 _BAR = 20
 _LABEL = 12
+_COLUMNS = ("dataset", "status", "tasks", "interactions")
 _ROWS = {"lists": "impression lists", "relevance": "judgements", "split": "split rows"}
 
 
-def dataset_table(rows: Iterable[DatasetRow]) -> Table:
-    """A line per dataset: name, status, tasks, sizes, title."""
+def dataset_table(rows: Sequence[DatasetRow]) -> Table:
+    """A line per dataset: name, status, tasks, size and title."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("dataset", no_wrap=True, style="bold")
-    table.add_column("status", no_wrap=True)
-    table.add_column("tasks", no_wrap=True)
-    for name in ("items", "interactions"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=1)
-    for row in rows:
-        sizes = (f"{n:,}" if n is not None else "" for n in (row.n_items, row.n_interactions))
-        table.add_row(row.name, row.status, " ".join(row.tasks), *sizes, row.title)
+    cells = [(row.name, row.status, " ".join(row.tasks), _row_size(row)) for row in rows]
+    for name, column in zip(_COLUMNS, zip(*cells, strict=True), strict=True):
+        table.add_column(name, no_wrap=True, min_width=max(len(name), *map(len, column)))
+    table.columns[-1].justify = "right"
+    table.add_column("what")
+    for row, told in zip(rows, cells, strict=True):
+        table.add_row(*told, row.title)
     return table
+
+
+def _row_size(row: DatasetRow) -> str:
+    """Interactions, or items where there are none; nothing before it is prepared."""
+    if row.n_interactions is not None:
+        return f"{row.n_interactions:,}"
+    return "" if row.n_items is None else f"{row.n_items:,} items"
 
 
 def print_description(description: Description, console: Console) -> None:

@@ -199,25 +199,9 @@ def describe(dataset: Dataset) -> Description:
         splits=tuple(_split_view(dataset, task) for task in dataset.card.tasks if task != "search")
         if has_any
         else (),
-        differences=count_differences(dataset.card, tables),
+        differences=tuple(dataset.manifest.get("differs", ())),
         repairs=dict(dataset.manifest.get("repairs", {})),
         made=dataset.manifest.get("raw", {}).get("how"),
-    )
-
-
-def count_differences(card: DatasetCard, tables: Tables) -> tuple[str, ...]:
-    """Where the tables have other sizes than the source publishes, a line each."""
-    interactions = tables.interactions
-    actual = {
-        "users": 0 if interactions is None else interactions["user_id"].n_unique(),
-        "items": len(tables.items),
-        "interactions": 0 if interactions is None else len(interactions),
-    }
-    published = card.known.model_dump(exclude_none=True)
-    return tuple(
-        f"{actual[name]:,} {name} where {count:,} are published"
-        for name, count in published.items()
-        if actual[name] != count
     )
 
 

@@ -153,8 +153,6 @@ def _downloaded(card: DatasetCard, folder: Path, say: Progress) -> RawFolder:
     )
     hosts = ", ".join(dict.fromkeys(entry["url"].split("/")[2] for entry in used))
     how = f"downloaded from {hosts}" if hosts else f"read from {folder}"
-    for note in notes:
-        say(f"{card.name}: {note}")
     return RawFolder(folder, how, found, notes)
 
 
