@@ -111,10 +111,11 @@ class RecommenderTests:
     ) -> None:
         """What is handed over is shared with other runs."""
         case = tiny(task)
-        before = [array.copy() for array in _arrays(case)]
+        given = [*_arrays(case), *_arrays(queries := self._asked(case))]
+        before = [array.copy() for array in given]
         recommender, _ = self._fitted(case, representation)
-        self._answers(recommender, self._asked(case))
-        for was, now in zip(before, _arrays(case), strict=True):
+        self._answers(recommender, queries)
+        for was, now in zip(before, given, strict=True):
             np.testing.assert_array_equal(now, was)
 
     # ------------------------------------------------------------------------------- answering
