@@ -47,8 +47,10 @@ def list_(
         return
     from tastebench.cli.data_view import dataset_table
 
-    _console().print(dataset_table(rows if all_ else _folded(rows)))
-    if not all_:
+    if all_:  # the names are long there, and say what the titles would
+        _console().print(dataset_table(rows, titles=False))
+    else:
+        _console().print(dataset_table(_folded(rows)))
         typer.echo("every category: tastebench data list --all", err=True)
 
 

@@ -23,16 +23,17 @@ _COLUMNS = ("dataset", "status", "tasks", "interactions")
 _ROWS = {"lists": "impression lists", "relevance": "judgements", "split": "split rows"}
 
 
-def dataset_table(rows: Sequence[DatasetRow]) -> Table:
-    """A line per dataset: name, status, tasks, size and title."""
+def dataset_table(rows: Sequence[DatasetRow], titles: bool = True) -> Table:
+    """A line per dataset: name, status, tasks, size and, if wanted, title."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [(row.name, row.status, " ".join(row.tasks), _row_size(row)) for row in rows]
     for name, column in zip(_COLUMNS, zip(*cells, strict=True), strict=True):
         table.add_column(name, no_wrap=True, min_width=max(len(name), *map(len, column)))
     table.columns[-1].justify = "right"
-    table.add_column("what")
+    if titles:
+        table.add_column("what")
     for row, told in zip(rows, cells, strict=True):
-        table.add_row(*told, row.title)
+        table.add_row(*told, *([row.title] if titles else []))
     return table
 
 

@@ -124,11 +124,13 @@ class _Resuming:
     def _request(self, url: str) -> None:
         import requests
 
+        from tastebench import __version__
+
         start = self._arrived()
         tag = self._tag.read_text(encoding="utf-8") if self._tag.is_file() else ""
         if start and not (tag or self._checked):
             start = 0
-        headers = {"Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"tastebench/{__version__}"}
         if start:
             headers["Range"] = f"bytes={start}-"
             if tag:

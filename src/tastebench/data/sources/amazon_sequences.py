@@ -185,10 +185,10 @@ _RELEASE = {
 def _source(category: str, title: str, known: Counts, notes: tuple[str, ...] = ()) -> Source:
     card = DatasetCard(
         name=_RELEASE[category][0],
-        title=f"Amazon 2014 {title}, 5-core sequences",
+        title=f"Amazon 2014 {title} sequences",
         summary=(
-            f"What people reviewed in {title} on Amazon, in order and without times: the data of "
-            "SASRec's, S3-Rec's, P5's and TIGER's tables."
+            f"What people reviewed in {title} on Amazon (5-core), in order and without times: the "
+            "data of SASRec's, S3-Rec's, P5's and TIGER's tables."
         ),
         source="https://jmcauley.ucsd.edu/data/amazon/",
         licence="no licence stated; offered by UCSD for research; do not redistribute",

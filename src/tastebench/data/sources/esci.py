@@ -194,10 +194,10 @@ _PRODUCTS = RawFile(
 ESCI = Source(
     DatasetCard(
         name="esci",
-        title="ESCI shopping queries, US, reduced version, test part",
+        title="ESCI shopping queries, US",
         summary=(
             "Real shopping queries and judgements of products as exact, substitute, complement or "
-            "irrelevant: 8,956 queries and 181,701 judgements in the release."
+            "irrelevant: the test part of the reduced version, 8,956 queries and 181,701 judgements."
         ),
         source="https://github.com/amazon-science/esci-data",
         licence="Apache-2.0",
