@@ -53,7 +53,13 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: np.ndarray, values: np.ndarray, n_rows: int) -> Ragged:
-        """From pairs (row, value) in any row order; within a row the given order stays."""
+        """From pairs (row, value) in any row order; within a row the given order stays.
+
+        Raises:
+            ValueError: A row is not one of `0 .. n_rows - 1`.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < n_rows:
+            raise ValueError(f"rows must lie in 0 .. {n_rows - 1}")
         order = np.argsort(rows, kind="stable")
         return cls.from_lengths(values[order], np.bincount(rows, minlength=n_rows))
 
@@ -95,7 +101,9 @@ class Ragged:
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def tail(self, k: int) -> Ragged:
-        """The last `k` values of every list."""
+        """The last `k` values of every list; shorter lists whole."""
+        if k < 0:
+            raise ValueError(f"cannot take the last {k} values")
         lengths = np.minimum(self.lengths, k)
         return Ragged.from_lengths(
             self.values[_spans(self.offsets[1:] - lengths, lengths)], lengths

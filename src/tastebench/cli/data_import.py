@@ -186,6 +186,7 @@ def check(
     from tastebench.data.dataset import Dataset, is_dataset
     from tastebench.data.schema import validate
     from tastebench.data.split import default_split, leakage, split
+    from tastebench.errors import UsageError
 
     kept = datasets_folder() / name
     folder = kept if is_dataset(kept) else None
@@ -196,8 +197,14 @@ def check(
         if dataset.tables.interactions is None or task == "search":
             continue
         spec = default_split(dataset, task)
-        found = leakage(dataset, split(dataset, spec), spec)
-        leaks[task] = {"split": spec.model_dump(mode="json"), **found.to_dict()}
+        leaks[task] = {"split": spec.model_dump(mode="json")}
+        try:
+            found = leakage(dataset, split(dataset, spec), spec)
+        except UsageError as error:  # too little data for this split: a finding, not a failure
+            leaks[task]["error"] = error.what
+            typer.echo(f"{task}: {error.what}", err=True)
+            continue
+        leaks[task] |= found.to_dict()
         typer.echo(f"{task}: {found.sentence} {_shares(leaks[task])}", err=True)
     _finish(dataset, folder, as_json, leakage=leaks)
 
