@@ -197,7 +197,7 @@ ESCI = Source(
         title="ESCI shopping queries, US",
         summary=(
             "Real shopping queries and judgements of products as exact, substitute, complement or "
-            "irrelevant: the test part of the reduced version, 8,956 queries and 181,701 judgements."
+            "irrelevant: the reduced version's test part, 8,956 queries and 181,701 judgements."
         ),
         source="https://github.com/amazon-science/esci-data",
         licence="Apache-2.0",
