@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tastebench.contracts import Queries, Ranking
+from tastebench.data.card import SplitSpec
 from tastebench.ragged import Ragged
 from tastebench.tasks import TaskProtocol
 from tastebench.tasks.evaluate import (
@@ -14,7 +15,9 @@ from tastebench.tasks.evaluate import (
     popularity_segment,
 )
 
-PROTOCOL = TaskProtocol(task="cf", metrics=("recall@2", "mrr"), average="user")
+PROTOCOL = TaskProtocol(
+    task="cf", split=SplitSpec(kind="last_out"), metrics=("recall@2", "mrr"), average="user"
+)
 
 
 class Lists:

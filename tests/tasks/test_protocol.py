@@ -82,6 +82,8 @@ def test_a_protocol_survives_json() -> None:
         ({"metrics": ()}, UsageError, "at least one metric"),
         ({"metrics": ("ndgc@10",)}, UsageError, "did you mean ndcg"),
         ({"metrics": ("logloss",)}, UsageError, "computed from rows, not from ranks"),
+        ({"split": None}, UsageError, "seqrec needs a split"),
+        ({"history_length": None}, UsageError, "seqrec needs a history length"),
         ({"history_length": 0}, ValidationError, "history_length"),
         ({"history": 5}, ValidationError, "Extra inputs"),
         ({"candidates": "sampled"}, ValidationError, "candidates"),

@@ -7,9 +7,9 @@ seeds, training budget) is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tastebench.data.card import SplitSpec
 from tastebench.errors import UsageError
@@ -37,7 +37,8 @@ class TaskProtocol(BaseModel):
         history_length: Latest items a model sees; None where histories are sets (cf) or absent.
         min_history: Targets with fewer earlier items are not asked, but counted.
         candidates: What is ranked: the whole catalogue.
-        mask_seen: Items the asker already had leave the ranking.
+        mask_seen: Items of the asker's history leave the ranking, in the test phase of cf those of
+            valid too; a target among them is not asked, but counted.
         ties: Metrics take their expected value over a uniformly random order of equal scores.
         average: Mean over users of each user's mean, or over single rows (targets, queries).
         metrics: Metric names with cut-offs, the headline first.
@@ -66,6 +67,14 @@ class TaskProtocol(BaseModel):
         if not names:
             raise UsageError("a protocol needs at least one metric", fix="metrics: [ndcg@10]")
         return tuple(str(metric) for metric in parse_all(names, needs="ranks"))
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.task != "search" and self.split is None:
+            raise UsageError(f"{self.task} needs a split", fix="split: {kind: last_out}")
+        if self.task == "seqrec" and self.history_length is None:
+            raise UsageError("seqrec needs a history length", fix="history_length: 50")
+        return self
 
     @property
     def headline(self) -> str:
