@@ -31,7 +31,7 @@ def test_a_clear_lead_over_encoders_and_controls(says: Callable[..., str], recor
     )
     assert text == (
         "minilm is best of 2 encoders on 1 of 1 task, outside the interval of every other. "
-        "Against the best control: +20 % on seqrec (popularity)."
+        "Against the best baseline: +20 % on seqrec (popularity)."
     )
 
 
@@ -43,7 +43,7 @@ def test_overlap_is_said(says: Callable[..., str], record: Make) -> None:
     )
     assert text == (
         "minilm is best of 2 encoders on 1 of 1 task; intervals overlap with tfidf-svd on seqrec. "
-        "Against the best control: -2 % on seqrec (popularity, intervals overlap)."
+        "Against the best baseline: -2 % on seqrec (popularity, intervals overlap)."
     )
 
 
@@ -70,8 +70,8 @@ def test_equal_points_share_the_lead(says: Callable[..., str], record: Make) -> 
 def test_one_model_alone_and_none(says: Callable[..., str], record: Make) -> None:
     control = at(record, 0.0, recommender="popularity", kind="control")
     assert says(at(record, 0.3, encoder="a"), control) == (
-        "a is the only encoder that is neither a control nor a ceiling. "
-        "Against the best control: +0.3000 on seqrec (popularity)."
+        "a is the only encoder to compare. "
+        "Against the best baseline: +0.3000 on seqrec (popularity)."
     )
     assert says(control) == "There are only controls."
 
@@ -87,5 +87,25 @@ def test_many_columns_are_told_in_one_sentence(says: Callable[..., str], record:
         ]
     assert says(*records) == (
         "a is best of 2 encoders on 8 of 8 columns, outside the interval of every other. "
-        "Of 8 columns with a control it is above the control on all but seqrec/d3 (pop)."
+        "Of 8 columns with a baseline it is above the best one on all but seqrec/d3 (pop)."
+    )
+
+
+def test_among_encoders_a_recommender_without_one_is_a_baseline(
+    says: Callable[..., str], record: Make
+) -> None:
+    text = says(
+        at(record, 0.40, recommender="ease"),
+        at(record, 0.30, encoder="minilm"),
+        at(record, 0.29, encoder="tfidf-svd"),
+        at(record, 0.60, recommender="ease", task="cf"),
+        at(record, 0.50, encoder="minilm", task="cf"),
+        at(record, 0.49, encoder="tfidf-svd", task="cf"),
+    )
+    assert text == (
+        "minilm is best of 2 encoders on 2 of 2 tasks; intervals overlap with tfidf-svd on seqrec "
+        "and cf. Against the best baseline: -25 % on seqrec (ease); -17 % on cf (ease)."
+    )
+    assert says(at(record, 0.4, recommender="ease"), at(record, 0.3, recommender="bm25")) == (
+        "ease is best of 2 recommenders on 1 of 1 task, outside the interval of every other."
     )

@@ -99,7 +99,7 @@ def to_markdown(board: Board) -> str:
         )
     notes = [
         *(figures.column_line(board, column) for column in board.columns),
-        *figures.split_lines(board),
+        *figures.data_lines(board),
         *(f"[{number}] {mark.text}" for mark, number in numbers.items()),
         *board.notes,
         *(f"failed: {figures.failure_line(failure)}" for failure in board.failed),

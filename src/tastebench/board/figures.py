@@ -73,7 +73,7 @@ def footnotes(board: Board) -> dict[Mark, int]:
 
 
 def column_line(board: Board, column: Column) -> str:
-    """What a column's numbers are means of: units, seeds, recommenders, protocol, data."""
+    """What a column's numbers are means of: units, seeds, recommenders, protocol."""
     scores = [s for row in board.rows if (s := row.scores.get(column.key)) is not None]
     units = _span([score.n for score in scores])
     seeds = _span([score.seeds for score in scores])
@@ -83,24 +83,28 @@ def column_line(board: Board, column: Column) -> str:
         if row.encoder is not None and column.task in row.recommender
     )
     asked = next((p for p in board.protocols if p["id"] == column.protocol), {})
-    what = "queries" if column.task == "search" else "users"
+    rows = (asked.get("protocol") or {}).get("average") == "row"
+    what = "queries" if column.task == "search" else "rows" if rows else "users"
     parts = [
         f"{column.key}: {units} {what}, {seeds} seed{'s' * (seeds != '1')}",
         f"through {', '.join(by)}" if by else "",
         f"protocol {column.protocol}",
-        f"data {(asked.get('dataset_fingerprint') or 'unknown')[:12]}",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def split_lines(board: Board) -> list[str]:
-    """How each dataset was cut and what that leaks."""
-    lines = {
+def data_lines(board: Board) -> list[str]:
+    """Which data: fingerprints, how each dataset was cut and what that leaks."""
+    prints = {
+        f"{one['dataset']}: data {(one['dataset_fingerprint'] or 'unknown')[:12]}": None
+        for one in board.protocols
+    }
+    splits = {
         f"{one['task']}/{one['dataset']}: {'; '.join(one['split'])}": None
         for one in board.protocols
         if one["split"]
     }
-    return list(lines)
+    return [*prints, *splits]
 
 
 def failure_line(failure: dict[str, object]) -> str:

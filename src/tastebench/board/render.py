@@ -13,10 +13,14 @@ from rich.text import Text
 from tastebench.board import figures
 from tastebench.board.model import Board, Column, Row
 
-_FILE_WIDTH = 120  # Rich takes what has no width for 80 characters wide
+_FILE_WIDTH = 132  # Rich takes what has no width for 80 characters wide
 _NAME_WIDTH = 32
 _KIND = 7
+_GAP = 2  # characters between two columns: a space and the divider
 _TOTALS = (5, 6, 6)  # Borda, time, latency
+
+_LINES = ("    ", "    ", " -- ", "    ", "    ", "    ", "    ", "    ")
+_PLAIN_BOX = box.Box("".join(f"{line}\n" for line in _LINES), ascii=True)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,6 @@ class Symbols:
 
     Attributes:
         best, second: Said by characters where there is no bold and no underline.
-        pad: Spaces to the left and right within a cell.
     """
 
     up: str
@@ -34,16 +37,10 @@ class Symbols:
     best: str
     second: str
     box: box.Box
-    pad: tuple[int, int]
-
-    @property
-    def gap(self) -> int:
-        """Characters between the contents of two columns: the spaces and the divider."""
-        return sum(self.pad) + 1
 
 
-RICH = Symbols("↑", "↓", "±", "", "", box.SIMPLE_HEAD, (0, 1))
-PLAIN = Symbols("(up)", "(down)", "+-", "*", "'", box.ASCII2, (1, 1))
+RICH = Symbols("↑", "↓", "±", "", "", box.SIMPLE_HEAD)
+PLAIN = Symbols("(up)", "(down)", "+-", "*", "'", _PLAIN_BOX)
 
 
 def symbols_for(console: Console) -> Symbols:
@@ -53,7 +50,7 @@ def symbols_for(console: Console) -> Symbols:
 
 
 def output_console() -> Console:
-    """Standard output: as wide as the terminal, or 120 characters in a file or a pipe."""
+    """Standard output: as wide as the terminal, or 132 characters in a file or a pipe."""
     console = Console()
     return console if console.is_terminal else Console(width=_FILE_WIDTH)
 
@@ -73,11 +70,11 @@ def print_board(board: Board, console: Console) -> None:
 def _blocks(board: Board, width: int, symbols: Symbols) -> Iterator[tuple[Column, ...]]:
     """The columns, as many at a time as fit beside the names; the first have the totals too."""
     names = max([len(board.row_by), *(len(_label(board, row)) for row in board.rows)])
-    edges = 1 + sum(part + symbols.gap for part in (2, min(names, _NAME_WIDTH), _KIND))
-    totals = sum(part + symbols.gap for part in _TOTALS)
+    edges = 1 + sum(part + _GAP for part in (2, min(names, _NAME_WIDTH), _KIND))
+    totals = sum(part + _GAP for part in _TOTALS)
     heads = max([0, *(len(line) for c in board.columns for line in _head(board, c, symbols))])
     numbers = len(f"{symbols.best}0.1234 {symbols.pm}.1234")
-    cell = max(heads, numbers) + symbols.gap
+    cell = max(heads, numbers) + _GAP
     start, room = 0, width - edges - totals
     while start == 0 or start < len(board.columns):
         count = max(1, room // cell)
@@ -94,10 +91,9 @@ def _head(board: Board, column: Column, symbols: Symbols) -> list[str]:
 
 
 def _table(board: Board, columns: tuple[Column, ...], symbols: Symbols, totals: bool) -> Table:
-    left, right = symbols.pad
     table = Table(
         box=symbols.box,
-        padding=(0, right, 0, left),
+        padding=(0, _GAP - 1, 0, 0),
         title=f"{board.suite}, by {board.row_by}" if totals else None,
         title_justify="left",
     )
@@ -157,7 +153,7 @@ def _foot(board: Board, symbols: Symbols) -> Iterator[Text]:
         f"{best} best, {second} second; {pm} half the 95 % interval over units",
         f"Borda: {_borda(board)}",
         *(figures.column_line(board, column) for column in board.columns),
-        *figures.split_lines(board),
+        *figures.data_lines(board),
         *(f"[{number}] {mark.text}" for mark, number in figures.footnotes(board).items()),
         *_missing(board),
         *board.notes,

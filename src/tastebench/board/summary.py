@@ -7,27 +7,33 @@ from collections.abc import Sequence
 from tastebench.board.model import Board, Column, Row
 
 _TOLD = 6  # columns that are told one by one
-_NOUN = {"encoder": "encoder", "recommender": "recommender", "run": "run"}
 
 
 def summarise(board: Board) -> str:
-    """One to three sentences: who leads, how surely, and against what it has to be measured."""
-    models = [row for row in board.ranked if row.kind == "model" and row.rank is not None]
+    """One to three sentences: who leads, how surely, and how it stands to the baselines.
+
+    On a board by encoder the encoders compete, and what needs none (BM25, EASE) is a baseline like
+    the controls.
+    """
+    models = [row for row in board.ranked if row.kind == "model"]
     if not models or not board.columns:
         return "No finished run to compare." if not board.ranked else "There are only controls."
-    leader = models[0]
-    sentences = [_lead(board, leader, models)]
-    controls = [row for row in board.ranked if row.kind == "control"]
-    sentences += _against_controls(board.columns, leader, controls)
+    noun: str = board.row_by
+    encoded = [row for row in models if row.encoder is not None]
+    if noun == "encoder" and encoded:
+        models = encoded
+    elif noun == "encoder":
+        noun = "recommender"
+    baselines = [row for row in board.ranked if row not in models]
+    sentences = [_lead(board, models, noun), *_against(board.columns, models[0], baselines)]
     return " ".join(sentences)
 
 
-def _lead(board: Board, leader: Row, models: Sequence[Row]) -> str:
-    noun = _NOUN[board.row_by]
-    total = len(board.columns)
+def _lead(board: Board, models: Sequence[Row], noun: str) -> str:
+    leader, total = models[0], len(board.columns)
     columns = "task" if len({c.dataset for c in board.columns}) == 1 else "column"
     if len(models) == 1:
-        return f"{leader.name} is the only {noun} that is neither a control nor a ceiling."
+        return f"{leader.name} is the only {noun} to compare."
     equals = [row.name for row in models if row.rank == leader.rank]
     if len(equals) > 1:
         return f"{' and '.join(equals)} share the best rank of {len(models)} {noun}s."
@@ -36,10 +42,14 @@ def _lead(board: Board, leader: Row, models: Sequence[Row]) -> str:
         f"{leader.name} is best of {len(models)} {noun}s on {len(best)} of {total} "
         f"{columns}{'s' * (total != 1)}"
     )
-    close = [(c, rival) for c in best if (rival := _close(c, leader, models)) is not None]
+    close: dict[str, list[str]] = {}
+    for column in best:
+        rival = _close(column, leader, models)
+        if rival is not None:
+            close.setdefault(rival.name, []).append(_name(board, column))
     if not close:
         return f"{first}{', outside the interval of every other' if best else ''}."
-    told = ", ".join(f"with {rival.name} on {_name(board, c)}" for c, rival in close)
+    told = ", ".join(f"with {name} on {' and '.join(names)}" for name, names in close.items())
     return f"{first}; intervals overlap {told}."
 
 
@@ -61,30 +71,30 @@ def _close(column: Column, leader: Row, rows: Sequence[Row]) -> Row | None:
     return overlapping[0] if overlapping else None
 
 
-def _against_controls(columns: Sequence[Column], leader: Row, controls: Sequence[Row]) -> list[str]:
-    """How far the leader is from the best control of each column; with many, where it is below."""
+def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -> list[str]:
+    """How far the leader is from the best baseline of each column; with many, where it is below."""
     told, below = [], []
     for column in columns:
         own = leader.mean(column)
-        control = max(
-            (row for row in controls if row.mean(column) is not None),
+        rival = max(
+            (row for row in baselines if row.mean(column) is not None),
             key=lambda row: column.sign * (row.mean(column) or 0.0),
             default=None,
         )
-        if own is None or control is None:
+        if own is None or rival is None:
             continue
-        other = control.mean(column) or 0.0
-        overlap = leader.scores[column.key].overlaps(control.scores[column.key])
+        other = rival.mean(column) or 0.0
+        overlap = leader.scores[column.key].overlaps(rival.scores[column.key])
         sure = ", intervals overlap" if overlap else ""
-        told.append(f"{_margin(own, other)} on {column.part} ({control.name}{sure})")
+        told.append(f"{_margin(own, other)} on {column.part} ({rival.name}{sure})")
         if column.sign * (own - other) <= 0:
-            below.append(f"{column.part}/{column.dataset} ({control.name})")
+            below.append(f"{column.part}/{column.dataset} ({rival.name})")
     if not told:
         return []
     if len(told) <= _TOLD:
-        return [f"Against the best control: {'; '.join(told)}."]
+        return [f"Against the best baseline: {'; '.join(told)}."]
     where = f"all but {', '.join(below)}" if below else "all of them"
-    return [f"Of {len(told)} columns with a control it is above the control on {where}."]
+    return [f"Of {len(told)} columns with a baseline it is above the best one on {where}."]
 
 
 def _margin(own: float, other: float) -> str:

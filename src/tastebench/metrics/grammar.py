@@ -62,7 +62,7 @@ _TABLE = (
         ties=_EXPECTED,
         undefined=_NO_RELEVANT,
         oracle="scikit-learn ndcg_score (its ties are averaged too); ir_measures without ties",
-        citation="Jaervelin & Kekaelaeinen 2002; ties: McSherry & Najork 2008",
+        citation="Järvelin & Kekäläinen 2002; ties: McSherry & Najork 2008",
     ),
     MetricInfo(
         name="recall",
