@@ -97,7 +97,7 @@ def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items
             forms["truth"] = _truth(dataset)
         elif form != "id":
             raise UsageError(f"items have no form {form!r} here", where=f"dataset {dataset.name}")
-    return Items(n=dataset.n_items, **forms)
+    return Items(n=dataset.n_items, forms=spec.forms, **forms)
 
 
 def queries_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> QueryForms:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from tastebench.contracts import Form
 from tastebench.files import hash_json
 
 
@@ -38,9 +39,10 @@ class RunSpec(BaseModel):
     threads: int = 1
 
     @property
-    def forms(self) -> tuple[str, ...]:
+    def forms(self) -> tuple[Form, ...]:
         """The forms of the representation, e.g. `("id", "vector")`."""
-        return tuple(self.representation.split("+"))
+        # A plan is refused before it gets here if a form is not one of `FORMS`.
+        return cast("tuple[Form, ...]", tuple(self.representation.split("+")))
 
     @property
     def label(self) -> str:

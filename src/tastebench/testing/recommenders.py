@@ -208,13 +208,11 @@ class RecommenderTests:
 
 def _only(items: Items, representation: str) -> Items:
     """The items in the forms a run would give."""
-    asked = representation.split("+")
+    asked = tuple(form for form in FORMS if form in representation.split("+"))
     kept = {
-        field.name: getattr(items, field.name)
-        for field in fields(items)
-        if field.name == "n" or field.name in asked
+        field.name: getattr(items, field.name) for field in fields(items) if field.name in asked
     }
-    return Items(**kept)
+    return Items(n=items.n, forms=asked, **kept)
 
 
 def _numpy(scores: Any) -> np.ndarray:
