@@ -98,6 +98,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     from tastebench.data.cells import ImportOptions
     from tastebench.data.importer import import_dataset, save_imported
     from tastebench.data.mapping import parse_map
+    from tastebench.data.times import UNITS
 
     dataset = import_dataset(
         name,
@@ -111,7 +112,7 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
             encoding=encoding,
             delimiter={"\\t": "\t"}.get(delimiter or "", delimiter),
             bad_rows=bad_rows.value,
-            time_unit=None if time_unit is TimeUnitChoice.auto else time_unit.value,
+            time_unit=UNITS.get(time_unit.value),
             unordered=unordered,
             duplicates=duplicates.value,
             language=language,

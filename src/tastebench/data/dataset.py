@@ -108,11 +108,12 @@ class Dataset:
         item = positions(frame["item_id"], self.item_ids).astype(np.int32)
         time = None if frame["time"].null_count() else frame["time"].to_numpy()
         order = np.lexsort((frame["row"].to_numpy(), *(() if time is None else (time,)), user))
-        arrays = [user[order], item[order], None if time is None else time[order], order]
-        for array in arrays:
+        time = None if time is None else time[order]
+        events = Events(user[order], item[order], time, order)
+        for array in events:
             if array is not None:
                 array.flags.writeable = False
-        return Events(*arrays)
+        return events
 
     def save(self, folder: Path) -> None:
         """Writes the dataset as a folder, atomically: the old content or the new, never a half.
@@ -163,7 +164,7 @@ class Dataset:
             if name in about["rows"]:
                 frames[name] = _read_table(folder / f"{name}.parquet", about["rows"][name])
         arrays = {key: _read_array(folder / f"{key}.npy") for key in about["arrays"]}
-        tables = Tables(**frames, arrays=arrays)  # type: ignore[arg-type]
+        tables = Tables(**frames, arrays=arrays)
         dataset = cls(read_card(folder), tables, about["fingerprint"], about["manifest"])
         if verify and fingerprint(tables) != dataset.fingerprint:
             raise _damaged(folder, "its values are not those that were saved")

@@ -153,6 +153,7 @@ def validate(tables: Tables, where: str) -> Tables:
                 "give every row its own id, or keep the first of each",
             )
     for name, frame in tables.frames():
+        _times_for_all_or_none(name, frame, where)
         for column, other in references(name):
             keys = getattr(tables, other)
             if keys is None:
@@ -284,6 +285,17 @@ def _plain(series: pl.Series, place: str) -> pl.Series:
     return plain.alias(series.name)
 
 
+def _times_for_all_or_none(name: TableName, frame: pl.DataFrame, where: str) -> None:
+    if "time" in SCHEMA[name] and 0 < frame["time"].null_count() < len(frame):
+        _refuse(
+            frame["time"].is_null(),
+            frame[frame.columns[0]],
+            "time is missing in some rows but not in all",
+            f"{where}, table {name}, column time",
+            "drop these rows, or leave the time column out",
+        )
+
+
 def _check_values(name: TableName, frame: pl.DataFrame, place: str) -> None:
     """What holds within one table beyond types."""
     for column in [c for c in frame.columns if c.endswith("_id") and c in SCHEMA[name]]:
@@ -293,14 +305,6 @@ def _check_values(name: TableName, frame: pl.DataFrame, place: str) -> None:
             f"{column} is empty",
             f"{place}, column {column}",
             "fill or drop these rows",
-        )
-    if "time" in SCHEMA[name] and 0 < frame["time"].null_count() < len(frame):
-        _refuse(
-            frame["time"].is_null(),
-            frame[frame.columns[0]],
-            "time is missing in some rows but not in all",
-            f"{place}, column time",
-            "drop these rows, or leave the time column out",
         )
     for column, (good, what) in _RULES.items():
         if column in SCHEMA[name] and column in frame.columns:

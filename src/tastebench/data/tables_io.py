@@ -217,8 +217,8 @@ def _delimited_slowly(text: str, delimiter: str, path: Path) -> Parts:
         elif len(record) > len(header):
             skipped.append(row)
         else:
-            missing = [None] * (len(header) - len(record))
-            records.append([value or None for value in record] + missing)
+            missing = len(header) - len(record)
+            records.append([value or None for value in record + [""] * missing])
             rows.append(row)
     if not header or len(set(header)) < len(header):
         raise DataError("the header names a column twice", where=f"{path}, row 1", fix="rename one")

@@ -23,8 +23,8 @@ def tidy(tables: Tables, where: str) -> tuple[Tables, dict[str, int]]:
     """Canonical tables without the rows that cannot be used, and how many those were.
 
     Repeated keys (two records of an item, two judgements of a pair) keep their first row. Rows that
-    name an item or a query without a record go, as do empty queries. Times before 1970 are kept,
-    since they sort as any other, and counted.
+    name an item or a query without a record go, as do empty queries, and rows without a time where
+    most have one. Times before 1970 are kept, since they sort as any other, and counted.
 
     Args:
         tables: As read from the source.
@@ -62,10 +62,14 @@ def tidy(tables: Tables, where: str) -> tuple[Tables, dict[str, int]]:
             if target is None:
                 continue  # `validate` says what is missing
             mask = frame[column].is_in(target[column].implode())
-            if len(mask) and mask.mean() < 1 - MOST:  # type: ignore[operator]
+            if mask.sum() < (1 - MOST) * len(mask):
                 raise _strangers(table, column, other, frame.filter(~mask)[column], target, where)
             keep(table, mask, f"{table} of unknown {other} dropped")
             frame = getattr(tables, table)  # noqa: PLW2901
+    for table in ("interactions", "impressions"):
+        frame = getattr(tables, table)
+        if frame is not None and frame["time"].null_count() < MOST * len(frame):
+            keep(table, frame["time"].is_not_null(), f"{table} without a time dropped")
     if tables.histories is not None:
         tables = _tidy_histories(tables, counts)
     if tables.interactions is not None and not tables.interactions["time"].is_null().all():
@@ -83,7 +87,8 @@ def _tidy_histories(tables: Tables, counts: dict[str, int]) -> Tables:
     kept = histories.with_columns(
         pl.col("item_ids").list.filter(pl.element().is_in(known.implode()))
     )
-    dropped = int(histories["item_ids"].list.len().sum() - kept["item_ids"].list.len().sum())
+    before, after = (int(f["item_ids"].list.len().sum()) for f in (histories, kept))
+    dropped = before - after
     if dropped:
         counts["history items of unknown items dropped"] = dropped
     return replace(tables, histories=kept)

@@ -12,7 +12,8 @@ from tastebench.errors import DataError, UsageError
 
 TimeUnit = Literal["s", "ms", "us", "ns", "date", "order"]
 
-UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
+UNITS: dict[str, TimeUnit] = {unit: unit for unit in get_args(TimeUnit)}
+"""The units by name."""
 
 # The least size at which a number is read in a unit. Each is 1973-03-03 in its own unit, and the
 # year 5138 in the one before: a number can be a time of the last decades in one unit only.
