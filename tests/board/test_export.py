@@ -116,3 +116,29 @@ def test_a_picture_of_equal_scores_and_of_none(entries: Callable[..., Any], reco
     )
     for records in ([flat], [record(encoder="a", partial=True)]):
         ElementTree.fromstring(to_svg(make_board(sort_out(entries(*records)))))
+
+
+def test_a_far_ceiling_is_pointed_at_and_does_not_press_the_dots_together(
+    entries: Callable[..., Any], record: Make
+) -> None:
+    def spread(ceiling: float) -> tuple[float, list[str | None]]:
+        board = make_board(
+            sort_out(
+                entries(
+                    record(encoder="a", means={"ndcg@10": 0.10}),
+                    record(encoder="b", means={"ndcg@10": 0.05}),
+                    record("seqrec", "oracle", means={"ndcg@10": ceiling}, kind="ceiling"),
+                )
+            )
+        )
+        picture = ElementTree.fromstring(to_svg(board))
+        groups = [g.find(f"{SVG}circle") for g in picture.iter(f"{SVG}g")]
+        places = [float(dot.get("cx") or 0) for dot in groups if dot is not None]
+        return max(places) - min(places), [e.text for e in picture.iter(f"{SVG}text")]
+
+    near, words = spread(0.12)
+    assert "oracle" in words
+    far, words = spread(1.0)
+    assert "oracle 1.0000 →" in words
+    assert far > near / 2
+    assert "← oracle -1.0000" in spread(-1.0)[1]

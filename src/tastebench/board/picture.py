@@ -1,4 +1,4 @@
-"""A board as a picture: one panel a column, a dot and its interval a row, the ceiling as a line.
+"""A board as a picture: one panel a column, a dot and its interval a row, a line for the ceiling.
 
 Self-contained SVG in plain shapes and text: no script, no font of ours, readable in a README.
 """
@@ -16,6 +16,10 @@ _TOP, _BOTTOM, _MARGIN = 84.0, 40.0, 16.0
 _CHARACTER = 6.8  # width of a 12 px character, about
 _INK, _SOFT, _GRID = "#1f2933", "#66727f", "#e4e7eb"
 _MODEL, _CONTROL, _CEILING = "#1d5fa8", "#98a4b0", "#b4530a"
+
+_START: svg.Anchor = "start"
+_MIDDLE: svg.Anchor = "middle"
+_END: svg.Anchor = "end"
 
 Scale = Callable[[float], float]
 
@@ -74,23 +78,26 @@ def _panel(board: Board, column: Column, x: float, bottom: float) -> Iterator[st
         yield svg.line((scale(tick), _TOP, scale(tick), bottom), _GRID)
         yield svg.text((scale(tick), bottom + 14), f"{tick:g}", _SOFT, size=10, anchor="middle")
     for row in board.ceilings:
-        yield from _ceiling(row, column, scale, bottom)
+        yield from _ceiling(row, column, scale, x, bottom)
     for i, row in enumerate(board.ranked):
         yield from _dot(row, column, scale, _middle(i))
 
 
-def _ceiling(row: Row, column: Column, scale: Scale, bottom: float) -> Iterator[str]:
+def _ceiling(row: Row, column: Column, scale: Scale, x: float, bottom: float) -> Iterator[str]:
+    """A line, or an arrow where it is far beyond the panel."""
     score = row.scores.get(column.key)
     if score is None or score.mean is None:
         return
-    x = scale(score.mean)
-    yield svg.tipped(
-        _says(row, score),
-        [
-            svg.line((x, _TOP, x, bottom), _CEILING, 1.5),
-            svg.text((x, bottom + 28), row.name, _CEILING, size=10, anchor="middle"),
-        ],
-    )
+    at = scale(score.mean)
+    words, anchor, shapes = row.name, _MIDDLE, []
+    if x <= at <= x + _PANEL:
+        shapes.append(svg.line((at, _TOP, at, bottom), _CEILING, 1.5))
+    elif at > x:
+        at, words, anchor = x + _PANEL, f"{row.name} {score.mean:.4f} →", _END
+    else:
+        at, words, anchor = x, f"← {row.name} {score.mean:.4f}", _START
+    shapes.append(svg.text((at, bottom + 28), words, _CEILING, size=10, anchor=anchor))
+    yield svg.tipped(_says(row, score), shapes)
 
 
 def _dot(row: Row, column: Column, scale: Scale, y: float) -> Iterator[str]:
@@ -111,16 +118,27 @@ def _says(row: Row, score: Score) -> str:
 
 
 def _axis(board: Board, column: Column) -> tuple[float, float, list[float]]:
-    """Ends and ticks that hold every dot, interval and ceiling of a column."""
-    scores = [score for row in board.rows if (score := row.scores.get(column.key)) is not None]
-    ends = [end for s in scores for end in (s.mean, s.low, s.high) if end is not None]
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    """Ends and ticks that hold every dot and interval, and a ceiling that is not far from them.
+
+    A ceiling further away than the dots spread would press them together; it is pointed at instead.
+    """
+    low, high = _ends(board.ranked, column) or _ends(board.ceilings, column) or (0.0, 1.0)
     span = (high - low) or abs(high) or 1.0
+    ceiling = _ends(board.ceilings, column)
+    if ceiling is not None and low - span <= ceiling[0] and ceiling[1] <= high + span:
+        low, high = min(low, ceiling[0]), max(high, ceiling[1])
+        span = (high - low) or span
     low, high = low - 0.06 * span, high + 0.06 * span
     step = _nice((high - low) / 4)
     first = math.ceil(low / step)
     ticks = [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
     return low, high, ticks
+
+
+def _ends(rows: tuple[Row, ...], column: Column) -> tuple[float, float] | None:
+    scores = [score for row in rows if (score := row.scores.get(column.key)) is not None]
+    ends = [end for s in scores for end in (s.mean, s.low, s.high) if end is not None]
+    return (min(ends), max(ends)) if ends else None
 
 
 def _nice(step: float) -> float:
