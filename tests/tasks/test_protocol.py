@@ -32,6 +32,7 @@ BASE: dict[str, Any] = {
         {"split": SplitSpec(kind="ratio", ratios=(0.4, 0.3, 0.3))},
         {"history_length": 49},
         {"min_history": 2},
+        {"min_grade": 1.0},
         {"mask_seen": True},
         {"average": "row"},
         {"metrics": ("ndcg@20",)},
@@ -54,8 +55,8 @@ def test_every_field_changes_the_fingerprint(
 def test_every_field_is_in_the_table_above_or_has_one_value() -> None:
     single = {"candidates", "ties"}
     tried = {
-        "task", "split", "history_length", "min_history", "mask_seen", "average", "metrics",
-        "behaviour", "limit",
+        "task", "split", "history_length", "min_history", "min_grade", "mask_seen", "average",
+        "metrics", "behaviour", "limit",
     }  # fmt: skip
     assert set(TaskProtocol.model_fields) == tried | single
 

@@ -45,6 +45,14 @@ def test_grades_above_zero_are_relevant(catalogue: Dataset) -> None:
     assert (problem.n_items, problem.n_queries) == (5, 4)
 
 
+def test_min_grade_comes_from_the_card_and_the_plan_overrides_it(catalogue: Dataset) -> None:
+    strict = Dataset.create(catalogue.card.model_copy(update={"min_grade": 1.0}), catalogue.tables)
+    assert TASK.problem(strict, TASK.protocol(strict)).relevance.to_lists() == [[1], [4, 0], [], []]
+    protocol = TASK.protocol(strict, min_grade=100.0)
+    assert TASK.problem(strict, protocol).relevance.to_lists() == [[], [0], [], []]
+    assert "relevant from grade 100" in protocol.describe()
+
+
 def test_metrics_by_hand_with_grades_and_groups(
     catalogue: Dataset, told: Callable[[Any], Any]
 ) -> None:

@@ -84,6 +84,7 @@ class DatasetCard(BaseModel):
         text_recipe: Default recipe of `tastebench.data.text`.
         splits: Task to the split the literature uses, where there is one.
         history_length: Latest items a model may see.
+        min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
         seen_on: Whether the reader was tried on the real files or on format fixtures only.
         generator: Version of the generator, for generated data.
     """
@@ -103,6 +104,7 @@ class DatasetCard(BaseModel):
     text_recipe: str = "title"
     splits: dict[str, SplitSpec] = {}
     history_length: int = 50
+    min_grade: float | None = None
     files: tuple[RawFile, ...] = ()
     known: Counts = Counts()
     seen_on: Literal["real", "format", "generated", "user"] = "user"

@@ -36,6 +36,7 @@ class TaskProtocol(BaseModel):
         split: How interactions are cut; None where there is nothing to cut (search).
         history_length: Latest items a model sees; None where histories are sets (cf) or absent.
         min_history: Targets with fewer earlier items are not asked, but counted.
+        min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
         candidates: What is ranked: the whole catalogue.
         mask_seen: Items of the asker's history leave the ranking, in the test phase of cf those of
             valid too; a target among them is not asked, but counted.
@@ -53,6 +54,7 @@ class TaskProtocol(BaseModel):
     split: SplitSpec | None = None
     history_length: Count | None = None
     min_history: Annotated[int, Field(ge=0)] = 1
+    min_grade: Annotated[float, Field(gt=0)] | None = None
     candidates: Literal["all"] = "all"
     mask_seen: bool = False
     ties: Literal["expected"] = "expected"
@@ -99,6 +101,8 @@ class TaskProtocol(BaseModel):
             parts.append(describe_split(self.split))
         if self.history_length is not None:
             parts.append(f"latest {self.history_length} items")
+        if self.min_grade is not None:
+            parts.append(f"relevant from grade {self.min_grade:g}")
         parts.append("all items ranked" + (", seen ones left out" if self.mask_seen else ""))
         parts.append("expected value over ties")
         rows = "queries" if self.task == "search" else "rows"

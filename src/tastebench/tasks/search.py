@@ -1,7 +1,8 @@
 """Item search: which items answer this query? Zero-shot, so there is nothing to train or select on.
 
-An item with a grade above 0 is relevant and its grade is its gain; judged items with grade 0 and
-unjudged ones are not relevant. Every query ranks the whole catalogue.
+An item with a grade above 0, or of at least the protocol's `min_grade`, is relevant, and its grade
+is its gain; items graded lower and unjudged ones are not relevant. Every query ranks the whole
+catalogue.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ METRICS = ("ndcg@10", "recall@10", "ndcg@100", "recall@100", "mrr")
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
-    """All items ranked; mean over queries."""
-    return TaskProtocol(
-        **{"task": "search", "average": "row", "min_history": 0, "metrics": METRICS, **overrides}
-    )
+    """All items ranked; mean over queries; relevant is what the dataset's card says."""
+    defaults = {
+        "task": "search",
+        "average": "row",
+        "min_history": 0,
+        "min_grade": dataset.card.min_grade,
+        "metrics": METRICS,
+    }
+    return TaskProtocol(**{**defaults, **overrides})
 
 
 def problem(dataset: Dataset, protocol: TaskProtocol) -> SearchProblem:
@@ -44,7 +50,8 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SearchProblem:
             f"{dataset.name} has no queries to search with",
             fix="choose a dataset with queries, or import yours with --queries and --relevance",
         )
-    relevant = relevance.filter(pl.col("grade") > 0)
+    least = protocol.min_grade
+    relevant = relevance.filter(pl.col("grade") > 0 if least is None else pl.col("grade") >= least)
     row = positions(relevant["query_id"], queries["query_id"])
     item = positions(relevant["item_id"], dataset.item_ids).astype(np.int32)
     groups = queries["group"].unique(maintain_order=True)

@@ -209,11 +209,12 @@ ESCI = Source(
         tasks=("search",),
         text_columns=("title", "description", "bullet_points", "brand", "color"),
         text_recipe="title-raw",
+        min_grade=1.0,
         files=(_EXAMPLES, _PRODUCTS),
         seen_on="real",
         notes=(
             "Grades are the dataset's gains: exact 1.0, substitute 0.1, complement 0.01, "
-            "irrelevant 0. Where relevance is yes or no, a grade of 1.0 or more is relevant.",
+            "irrelevant 0. Only exact products count as relevant.",
             "In OpenSearch's sample of 150 queries the ratings 100, 10, 1 and 0 are taken for "
             "exact, substitute, complement and irrelevant.",
             "The sample was read in the original, the full tables in small pieces.",
