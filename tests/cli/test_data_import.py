@@ -121,11 +121,13 @@ def test_check_reads_everything_and_says_what_leaks(shop: list[str], home: Path)
     found = summary(run("check", "my-shop", "--json"))
     assert found["leakage"]["seqrec"]["future"] == 0
     assert found["leakage"]["seqrec"]["split"]["kind"] == "time"
-    path = home / "datasets" / "my-shop" / "items.parquet"
-    pl.read_parquet(path).reverse().write_parquet(path)
-    error = run("check", "my-shop").exception
-    assert isinstance(error, DataError)
-    assert "not those that were saved" in error.what
+    folder = home / "datasets" / "my-shop"
+    items = pl.read_parquet(folder / "items.parquet")
+    items.reverse().write_parquet(folder / "items.parquet")
+    for name in ("my-shop", str(folder)):
+        error = run("check", name).exception
+        assert isinstance(error, DataError)
+        assert "not those that were saved" in error.what
 
 
 def test_too_little_data_for_a_split_is_a_finding_of_check(shop: list[str], tmp_path: Path) -> None:

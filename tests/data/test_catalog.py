@@ -46,6 +46,16 @@ def test_unknown_names_get_the_nearest() -> None:
     assert caught.value.what == "unknown dataset 'Qqqqqq'"
 
 
+def test_a_folder_of_that_name_is_hinted_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own("my-shop").save(Path("here"))
+    with pytest.raises(UsageError, match=r"say \./here"):
+        load_dataset("here")
+    assert load_dataset("./here").n_items == 2
+
+
 def test_a_folder_that_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no dataset here"):
         load_dataset(tmp_path)

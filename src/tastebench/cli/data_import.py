@@ -189,9 +189,9 @@ def check(
     from tastebench.data.split import default_split, leakage, split
     from tastebench.errors import UsageError
 
-    kept = datasets_folder() / name
-    folder = kept if is_dataset(kept) else None
-    dataset = Dataset.load(kept, verify=True) if folder else load_dataset(name, progress=_say)
+    places = (datasets_folder() / name, Path(name).expanduser())
+    folder = next((place for place in places if is_dataset(place)), None)
+    dataset = Dataset.load(folder, verify=True) if folder else load_dataset(name, progress=_say)
     validate(dataset.tables, dataset.name)
     leaks: dict[str, Any] = {}
     for task in dataset.card.tasks:

@@ -219,7 +219,7 @@ def _unknown(name: str) -> UsageError:
 
     hint = did_you_mean(name, [STOREFRONT, *SOURCES, *(f.name for f in _own())])
     hint = "" if hint.startswith("known:") else hint  # too many to list here
-    return UsageError(
-        f"unknown dataset {name!r}{': ' + hint if hint else ''}",
-        fix="`tastebench data list` shows all; `tastebench data import` makes one of your files",
-    )
+    fix = "`tastebench data list` shows all; `tastebench data import` makes one of your files"
+    if is_dataset(Path(name)):
+        fix = f"to read the folder of that name, say ./{name}"
+    return UsageError(f"unknown dataset {name!r}{': ' + hint if hint else ''}", fix=fix)

@@ -81,13 +81,13 @@ def read_table(
     if kind == "parquet":
         table = RawTable(path, *_parquet(path, content), how={"format": kind})
     else:
-        text = _decode(content, encoding, path)
+        text = _as_utf8(content, encoding, path)
         if kind in ("csv", "tsv"):
             delimiter = delimiter or ("\t" if kind == "tsv" else _delimiter(text))
             parts = _delimited(text, delimiter, path, bad_rows)
             how = {"format": kind, "delimiter": delimiter, "encoding": encoding}
         else:
-            is_array = kind == "json" and text.lstrip().startswith("[")
+            is_array = kind == "json" and text.lstrip()[:1] == b"["
             parts = _json_array(text, path) if is_array else _json_lines(text, path, bad_rows)
             how = {"format": "json" if is_array else "json lines", "encoding": encoding}
         table = RawTable(path, *parts, how=how)
@@ -128,9 +128,13 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decode(content: bytes, encoding: str, path: Path) -> str:
+def _as_utf8(content: bytes, encoding: str, path: Path) -> bytes:
+    """The text in the one encoding that everything below reads."""
     try:
-        return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        if encoding.lower().replace("-", "") != "utf8":
+            return content.decode(encoding).encode()
+        content.decode()
+        return content.removeprefix(b"\xef\xbb\xbf")
     except LookupError:
         raise UsageError(
             f"there is no encoding {encoding!r}", fix="try utf-8, latin-1, cp1252 or utf-16"
@@ -170,15 +174,14 @@ def _parquet(path: Path, content: bytes) -> Parts:
     return frame, np.arange(1, len(frame) + 1), ()
 
 
-def _delimiter(text: str) -> str:
-    header = text.split("\n", 1)[0]
+def _delimiter(text: bytes) -> str:
+    header = text.split(b"\n", 1)[0].decode()
     return max(",;\t|", key=header.count)
 
 
-def _delimited(text: str, delimiter: str, path: Path, bad_rows: BadRows) -> Parts:
+def _delimited(text: bytes, delimiter: str, path: Path, bad_rows: BadRows) -> Parts:
     try:
-        # Encoded once more: from bytes Polars checks nothing that `_decode` has not.
-        frame = pl.read_csv(text.encode(), separator=delimiter, infer_schema=False)
+        frame = pl.read_csv(text, separator=delimiter, infer_schema=False)
         rows = np.arange(2, len(frame) + 2)
         skipped: tuple[int, ...] = ()
     except pl.exceptions.PolarsError:
@@ -190,9 +193,9 @@ def _delimited(text: str, delimiter: str, path: Path, bad_rows: BadRows) -> Part
     return frame.filter(full), rows[full.to_numpy()], skipped
 
 
-def _delimited_slowly(text: str, delimiter: str, path: Path) -> Parts:
+def _delimited_slowly(text: bytes, delimiter: str, path: Path) -> Parts:
     """Row by row: the readable ones, and the numbers of those with more fields than the header."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=delimiter, strict=True)
     records: list[list[str | None]] = []
     rows: list[int] = []
     skipped: list[int] = []
@@ -226,9 +229,9 @@ def _delimited_slowly(text: str, delimiter: str, path: Path) -> Parts:
     return frame, np.array(rows, dtype=np.int64), tuple(skipped)
 
 
-def _json_lines(text: str, path: Path, bad_rows: BadRows) -> Parts:
+def _json_lines(text: bytes, path: Path, bad_rows: BadRows) -> Parts:
     try:
-        frame = pl.read_ndjson(text.encode(), infer_schema_length=None)
+        frame = pl.read_ndjson(text, infer_schema_length=None)
         lines = np.array([line for line, body in _lines(text) if body.strip()], dtype=np.int64)
         if len(lines) == len(frame):
             return frame, lines, ()
@@ -254,11 +257,11 @@ def _json_lines(text: str, path: Path, bad_rows: BadRows) -> Parts:
     return _from_records(records), np.array(rows, dtype=np.int64), tuple(skipped)
 
 
-def _lines(text: str) -> Iterable[tuple[int, str]]:
-    return enumerate(text.split("\n"), start=1)
+def _lines(text: bytes) -> Iterable[tuple[int, bytes]]:
+    return enumerate(text.split(b"\n"), start=1)
 
 
-def _json_array(text: str, path: Path) -> Parts:
+def _json_array(text: bytes, path: Path) -> Parts:
     try:
         records = json.loads(text)
     except json.JSONDecodeError as error:
