@@ -1,4 +1,4 @@
-"""Text to vectors: encoders by name or path, anything with `encode`, and vectors kept by content."""
+"""Text to vectors: encoders by name or path, or anything with `encode`; vectors kept by content."""
 
 from __future__ import annotations
 

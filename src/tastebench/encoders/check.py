@@ -14,7 +14,7 @@ def check_texts(texts: Sequence[str]) -> None:
     """Refuses what no encoder can mean. Empty texts are allowed.
 
     Raises:
-        DataError: There are no texts, or one is not a string.
+        DataError: There are no texts, or one is not a string of valid Unicode.
     """
     if isinstance(texts, (str, bytes)):
         raise DataError("a list of texts is needed, not one text", fix="pass [text]")
@@ -25,6 +25,12 @@ def check_texts(texts: Sequence[str]) -> None:
             raise DataError(
                 f"text {index} is {type(text).__name__}, not a string",
                 fix="make missing text the empty string",
+            )
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise DataError(
+                f"text {index} is not valid Unicode: half of a surrogate pair stands alone",
+                where=f"text {index}: {text[:60]!a}",
+                fix="read the file with the encoding it was written in",
             )
 
 
@@ -56,7 +62,7 @@ def check_vectors(
         raise DataError(
             f"encoder {encoder!r} returned NaN or infinity for {bad} of {len(texts)} texts",
             where=_where(texts, rows, first),
-            fix="encode that text alone to see why; half precision that overflows is a common cause",
+            fix="encode that text alone to see why; overflow in half precision is a common cause",
         )
     return array
 

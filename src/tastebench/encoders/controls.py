@@ -45,7 +45,7 @@ class RandomEncoder:
         """Unit vectors, float32 `[n, width]`; the role makes no difference."""
         seeds = b"".join(
             hashlib.blake2b(
-                text.encode("utf-8", "surrogatepass"),
+                text.encode(),
                 digest_size=8,
                 key=self.seed.to_bytes(16, "big", signed=True),
             ).digest()
@@ -55,7 +55,8 @@ class RandomEncoder:
         steps = np.arange(1, 2 * self.width + 1, dtype=np.uint64)
         bits = _splitmix(state + steps * _GOLDEN)
         normal = _box_muller(bits[:, : self.width], bits[:, self.width :])
-        return (normal / np.linalg.norm(normal, axis=1, keepdims=True)).astype(np.float32)
+        unit: np.ndarray = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        return unit.astype(np.float32)
 
 
 class Shuffled:

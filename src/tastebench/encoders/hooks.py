@@ -35,7 +35,7 @@ class Prepares(Protocol):
     precision: str
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Loads and settles how to compute, before a clock runs; `texts` are samples of the task."""
+        """Loads and settles how to compute, before a clock runs; `texts` are some of the task's."""
         ...
 
     def usage(self) -> Usage:

@@ -30,7 +30,7 @@ Precision = Literal["auto", "float32"]
 
 MIN_COSINE = 0.9999
 _PROBE = 32
-# Padded tokens a batch: on a CPU as many as its caches like, on an accelerator as many as keep it busy.
+# Padded tokens a batch: what a CPU core's cache likes, what keeps an accelerator busy.
 _BUDGET = {"cpu": 1024}
 _BUDGET_ACCELERATOR = 32768
 
@@ -60,6 +60,7 @@ class SentenceEncoder:
         self.folder = folder
         self.device = choose_device(device)
         self.card = card or _read_card(folder)
+        self._wanted = precision
         lower = precision == "auto" and native_bf16(self.device)
         self.precision = f"bfloat16>={MIN_COSINE}" if lower else "float32"
         self._model: SentenceTransformer | None = None
@@ -74,13 +75,14 @@ class SentenceEncoder:
             DataError: The folder holds no model that can be loaded.
         """
         if self._model is None:
-            self._model = _load(self.folder, self.device)
+            self._model = _load(self.folder, self.device, stored=self._wanted == "auto")
             self._describe(self._model)
             self._settle(list(texts[:_PROBE]))
 
     def usage(self) -> Usage:
         """What it runs on and has used."""
-        return Usage(self.device.partition(":")[0], self._dtype, self._tokens)
+        tokens = self._tokens if self._fast or self._model is None else None
+        return Usage(self.device.partition(":")[0], self._dtype, tokens)
 
     def encode(self, texts: Sequence[str], role: Role = "item") -> np.ndarray:
         """float32 `[n, d]`.
@@ -95,22 +97,23 @@ class SentenceEncoder:
         return self._encode(list(texts), role)
 
     def _describe(self, model: SentenceTransformer) -> None:
+        limit = model.get_max_seq_length()
         self.card = replace(
             self.card,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
-            max_tokens=model.get_max_seq_length() or self.card.max_tokens,
+            max_tokens=limit if isinstance(limit, int) else self.card.max_tokens,
         )
 
     def _settle(self, sample: list[str]) -> None:
+        """Takes the fastest way whose vectors agree with the model as it was loaded."""
         import torch
 
         from tastebench.lm.linear import agreement, can_pack, swap_linears
 
         model = self._loaded()
-        stored = next(model.parameters()).dtype
         self._fast = _is_plain_transformer(model)
-        self._dtype = str(stored).removeprefix("torch.")
-        if not self._fast or stored != torch.float32:
+        self._dtype = _dtype(model)
+        if not self._fast or self._dtype != "float32":
             return
         wanted = [torch.float32] if can_pack(self.device) else []
         if self.precision != "float32":
@@ -195,7 +198,8 @@ def _read_card(folder: ModelFolder) -> EncoderCard:
     )
 
 
-def _load(folder: ModelFolder, device: str) -> SentenceTransformer:
+def _load(folder: ModelFolder, device: str, *, stored: bool) -> SentenceTransformer:
+    """The model, in the precision it is stored in where that is asked for and fast here."""
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
@@ -216,8 +220,14 @@ def _load(folder: ModelFolder, device: str) -> SentenceTransformer:
             fix="check that the folder is complete: config.json, model.safetensors, tokenizer.json",
         ) from error
     model.eval()
-    # A device that does not multiply half precision itself would emulate it, slowly.
-    return model if native_bf16(device) else model.float()
+    # A device that does not multiply half precision itself emulates it, slowly.
+    native = native_bf16(device) and (device != "cpu" or _dtype(model) != "float16")
+    return model if stored and native else model.float()
+
+
+def _dtype(model: SentenceTransformer) -> str:
+    first = next(model.parameters(), None)
+    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
 
 
 def _refuse_code(folder: ModelFolder) -> None:
@@ -239,12 +249,11 @@ def _refuse_code(folder: ModelFolder) -> None:
 
 def _is_plain_transformer(model: SentenceTransformer) -> bool:
     """Whether the model is a transformer over tokens and simple modules after it."""
-    from sentence_transformers import models
-
+    first = model[0]
     return (
         hasattr(model, "preprocess")
-        and type(model[0]) is models.Transformer
-        and getattr(model[0], "module_output_name", None) == "token_embeddings"
+        and type(first).__name__ == "Transformer"
+        and getattr(first, "module_output_name", None) == "token_embeddings"
         and all(type(module).__module__.startswith("sentence_transformers.") for module in model)
         and not any(model.module_kwargs.values() if model.module_kwargs else ())
         and callable(model.tokenizer)
@@ -278,9 +287,9 @@ def _no_progress_bar() -> Iterator[None]:
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

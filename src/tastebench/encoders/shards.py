@@ -56,8 +56,7 @@ class Distinct:
     def of(cls, texts: Sequence[str]) -> Distinct:
         """Finds them: equal texts are encoded once."""
         digests = b"".join(
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for text in texts
+            hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts
         )
         hashes = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
         order = np.lexsort((hashes[:, 1], hashes[:, 0]))
@@ -79,7 +78,7 @@ class Distinct:
         return hashlib.sha256(rows.tobytes()).hexdigest()[:32]
 
 
-def leaves(hashes: np.ndarray, capacity: int = CAPACITY) -> Iterator[slice]:
+def leaves(hashes: np.ndarray, capacity: int) -> Iterator[slice]:
     """The shards as slices of the distinct texts (see the module's text).
 
     Args:

@@ -1,7 +1,7 @@
 """Model2Vec static embeddings: a table of token vectors, averaged.
 
-Read here with `tokenizers` and `safetensors` alone; the numbers are those of the `model2vec` package
-(its truncation and its dropped unknown tokens included), the averaging is one sparse product a batch.
+Read here with `tokenizers` and `safetensors` alone. The numbers are those of `model2vec` itself,
+its truncation and its dropped unknown tokens included; the averaging is one sparse product.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Table:
             self.tokenizer.enable_truncation(limit)
 
     def means(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
-        """The mean token vector of each text, float32 `[n, d]`, and the tokens that were averaged."""
+        """The mean token vector of each text, float32 `[n, d]`, and how many tokens there were."""
         from scipy.sparse import csr_array
 
         if self.limit is not None:

@@ -1,14 +1,15 @@
 """Texts to vectors, kept on disk by content.
 
 `encode_items` and `encode_queries` are the only way a run gets vectors. Equal texts are encoded
-once, in shards (see `tastebench.encoders.shards`), and the result is one memory-mapped matrix in the
-caller's order. The key of both is everything the numbers depend on: encoder, revision, recipe, role,
-precision and every text. An encoder without a revision is never cached, since nobody could tell
-whether its weights have changed.
+once, in shards (see `tastebench.encoders.shards`), and the result is one memory-mapped matrix in
+the caller's order. The key of both is everything the numbers depend on: encoder, revision, recipe,
+role, precision and every text. An encoder without a revision is never cached, since nobody could
+tell whether its weights have changed.
 
-The last digits of a vector depend on which texts shared its batch (floating-point sums are taken in
-another order, and more so in bfloat16); the cosine between two encodings of one text is above 0.9999.
-Because shards have fixed membership, the same catalogue gives the same batches, whatever was cached.
+The last digits of a vector depend on which texts shared its batch: floating-point sums are taken in
+another order, and bfloat16 keeps fewer digits of them. The cosine between two encodings of one text
+is above 0.9999. Because shards have fixed membership, the same catalogue gives the same batches,
+whatever was cached before.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tastebench.encoders.cost import EncodeCost, ShardCost
 from tastebench.encoders.hooks import FitsCatalogue, Prepares, Usage
 from tastebench.encoders.matrix import read_matrix, write_matrix
 from tastebench.encoders.shards import (
+    CAPACITY,
     DiskShards,
     Distinct,
     MemoryShards,
@@ -169,7 +171,7 @@ def _make(
     progress: Progress | None,
 ) -> _Result:
     """Makes the shards that are missing; the result is filled in from the store, shard by shard."""
-    parts = list(leaves(distinct.hashes[:, 0]))
+    parts = list(leaves(distinct.hashes[:, 0], CAPACITY))
     keys = [files.hash_json([base, distinct.content(part)], 32) for part in parts]
     costs: list[ShardCost] = []
     widths: set[int] = set()

@@ -44,7 +44,8 @@ class Whitened:
     def transform(self, X: np.ndarray) -> np.ndarray:
         """The same map for other vectors `[m, d]`, float32 `[m, k]`."""
         centred = np.asarray(X, dtype=np.float64) - self.mean
-        return (centred @ (self.components / np.sqrt(self.variance))).astype(np.float32)
+        white: np.ndarray = centred @ (self.components / np.sqrt(self.variance))
+        return white.astype(np.float32)
 
 
 def pca_whiten(X: np.ndarray, width: int) -> Whitened:
@@ -95,8 +96,8 @@ def _principal(X: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         return singular**2 / max(n - 1, 1), axes.T
     scatter = np.zeros((d, d))
     for chunk in _chunks(X):
-        chunk -= mean
-        scatter += chunk.T @ chunk
+        centred = chunk - mean
+        scatter += centred.T @ centred
     variance, components = np.linalg.eigh(scatter / max(n - 1, 1))
     return variance[::-1], components[:, ::-1]
 

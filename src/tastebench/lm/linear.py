@@ -1,9 +1,9 @@
 """Faster matrix products for a model that is only read.
 
 Most of an encoder's time is spent in its linear layers. Two things make them faster without another
-engine: weights laid out once for the CPU's matrix library (oneDNN picks the widest instructions the
-CPU has; the default path does not on every maker's CPU), and bfloat16 inputs where the device
-multiplies those natively. Everything between the layers - residuals, norms, pooling - stays float32.
+engine: weights laid out once for the CPU's matrix library (oneDNN uses the widest instructions that
+the CPU has; the default path does not on every maker's CPU), and bfloat16 where the device has it
+natively. What lies between the layers - residuals, norms, pooling - stays float32.
 
 Whoever swaps layers measures the result against the untouched model (`agreement`) before using it.
 """
@@ -44,7 +44,7 @@ def can_pack(device: str) -> bool:
     """Whether weights can be packed here: on a CPU, with a PyTorch that has oneDNN's operators."""
     return (
         device == "cpu"
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )

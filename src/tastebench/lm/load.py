@@ -22,6 +22,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 # What a model is made of. Not its documentation, not its weights in formats that are not read here.
 _PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 _CODE = "*.py"
+_SETTINGS = ("config.json", "modules.json")
 _NO_PARTS = ("onnx", "openvino", ".git", ".cache")
 
 
@@ -73,6 +74,12 @@ def find_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
     path = Path(name).expanduser()
     if path.is_dir():
         path = path.resolve()
+        if not any((path / file).is_file() for file in _SETTINGS):
+            raise DataError(
+                f"the folder {name} holds no model: it has neither {' nor '.join(_SETTINGS)}",
+                where=str(path),
+                fix="name the folder that model.save_pretrained(folder) wrote",
+            )
         return ModelFolder(path.name, path, folder_revision(path), None, trust_remote_code)
     match = HUB_NAME.fullmatch(name)
     if name.startswith((".", "~", "/")) or path.is_file():
@@ -105,10 +112,10 @@ def _from_hub(name: str, repository: str, revision: str | None, trusted: bool) -
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(
-            f"cannot get the model {name!r} from the hub: {reason}",
+            f"no folder {name!r} here, and no such model from the hub: {reason}",
             where=repository if revision is None else f"{repository} at {revision}",
             fix="download it where there is a network and give the path of its folder instead of "
-            "its name, e.g. --encoder ./models/my-model",
+            "its name, e.g. -e ./models/my-model",
         ) from error
     commit = Path(path).name
     if not _COMMIT.fullmatch(commit):
@@ -176,8 +183,9 @@ def native_bf16(device: str) -> bool:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
-        able = torch.cpu.get_capabilities()
+        # An older PyTorch cannot tell; float32 is right everywhere.
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
     return False
