@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,8 +118,10 @@ def test_a_model_in_half_precision_stays_so_only_where_that_is_fast(
     tiny, titles, tmp_path, monkeypatch
 ):
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Dense
 
-    model = SentenceTransformer(str(tiny), device="cpu")
+    reference = SentenceTransformer(str(tiny), device="cpu")
+    model = SentenceTransformer(modules=[reference[0], reference[1], Dense(32, 8)], device="cpu")
     model.bfloat16().save_pretrained(str(tmp_path / "half"), create_model_card=False)
     folder = find_model(str(tmp_path / "half"))
     found = {}
@@ -238,18 +242,44 @@ def test_a_broken_folder_says_so(tiny, tmp_path, file, content, message):
     assert caught.value.fix
 
 
+def _evil(tiny: Path, target: Path, file: str, edit: Callable[[Any], None]) -> Path:
+    shutil.copytree(tiny, target)
+    value = json.loads((target / file).read_text())
+    edit(value)
+    (target / file).write_text(json.dumps(value))
+    (target / "evil.py").write_text("raise SystemExit('ran')")
+    return target
+
+
 @pytest.mark.parametrize(
-    ("file", "edit"),
+    ("file", "edit", "message"),
     [
-        ("modules.json", lambda value: value[0].update(type="modeling_evil.Evil")),
-        ("config.json", lambda value: value.update(auto_map={"AutoModel": "modeling_evil.Evil"})),
+        ("modules.json", lambda value: value[0].update(type="evil.Evil"), r"own: evil\.Evil"),
+        (
+            "config.json",
+            lambda value: value.update(
+                model_type="unheard-of", auto_map={"AutoConfig": "evil.C", "AutoModel": "evil.M"}
+            ),
+            "cannot load the model",
+        ),
     ],
 )
-def test_a_models_own_code_does_not_run(tiny, tmp_path, file, edit):
-    folder = shutil.copytree(tiny, tmp_path / "evil")
-    value = json.loads((folder / file).read_text())
-    edit(value)
-    (folder / file).write_text(json.dumps(value))
-    (folder / "modeling_evil.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(DataError, match=r"brings code of its own: modeling_evil\.Evil"):
+def test_a_models_own_code_does_not_run(tiny, tmp_path, file, edit, message):
+    folder = _evil(tiny, tmp_path / "evil", file, edit)
+    with pytest.raises(DataError, match=message) as caught:
         get_encoder(folder).encode(["a text"])
+    assert "trust_remote_code=True" in caught.value.fix
+    with pytest.raises(SystemExit, match="ran"):
+        get_encoder(folder, trust_remote_code=True).encode(["a text"])
+
+
+def test_own_code_that_nobody_needs_is_passed_over(tiny, tmp_path, titles):
+    folder = _evil(
+        tiny,
+        tmp_path / "evil",
+        "config.json",
+        lambda value: value.update(auto_map={"AutoModel": "evil.M"}),
+    )
+    np.testing.assert_array_equal(
+        get_encoder(folder).encode(titles), get_encoder(tiny).encode(titles)
+    )

@@ -30,6 +30,8 @@ Precision = Literal["auto", "float32"]
 
 MIN_COSINE = 0.9999
 _PROBE = 32
+_COMPLETE = "check that the folder holds config.json, model.safetensors and tokenizer.json"
+_TRUST = "read the model's code; if you trust it, get_encoder(name, trust_remote_code=True)"
 # Padded tokens a batch: what a CPU core's cache likes, what keeps an accelerator busy.
 _BUDGET = {"cpu": 1024}
 _BUDGET_ACCELERATOR = 32768
@@ -113,6 +115,10 @@ class SentenceEncoder:
         model = self._loaded()
         self._fast = _is_plain_transformer(model)
         self._dtype = _dtype(model)
+        if self._fast:
+            # Pooling and what follows sum many numbers: always in float32.
+            for module in list(model)[1:]:
+                module.float()
         if not self._fast or self._dtype != "float32":
             return
         wanted = [torch.float32] if can_pack(self.device) else []
@@ -171,7 +177,6 @@ class SentenceEncoder:
             }
             with self._autocast():
                 features = transformer(features)
-            # Pooling and what follows sum many numbers: always in float32.
             features["token_embeddings"] = features["token_embeddings"].float()
             for module in after:
                 features = module(features)
@@ -217,7 +222,7 @@ def _load(folder: ModelFolder, device: str, *, stored: bool) -> SentenceTransfor
         raise DataError(
             f"cannot load the model {folder.name!r}: {error}",
             where=str(folder.path),
-            fix="check that the folder is complete: config.json, model.safetensors, tokenizer.json",
+            fix=_TRUST if "trust_remote_code" in str(error) else _COMPLETE,
         ) from error
     model.eval()
     # A device that does not multiply half precision itself emulates it, slowly.
@@ -237,13 +242,11 @@ def _refuse_code(folder: ModelFolder) -> None:
         for module in modules
         if not str(module.get("type")).startswith("sentence_transformers.")
     ]
-    config = folder.read_json("config.json") or {}
-    foreign += sorted(map(str, config.get("auto_map", {}).values()))
     if foreign and not folder.trusted:
         raise DataError(
             f"the model {folder.name!r} brings code of its own: {', '.join(foreign)}",
             where=str(folder.path),
-            fix="read that code; if you trust it, get_encoder(name, trust_remote_code=True)",
+            fix=_TRUST,
         )
 
 
