@@ -47,6 +47,7 @@ class Results:
 
         root = self.folder.parent
         entries = [Entry(record, store.folder_of(root, record)) for record in self.records]
+        entries.sort(key=lambda entry: str(entry.folder))  # as `tastebench board` reads them
         return make_board(sort_out(entries, str(self.folder)), **options)
 
     def to_frame(self) -> pl.DataFrame:

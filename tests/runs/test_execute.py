@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 import tastebench as tb
 from tastebench.contracts import FitReport, Items, Queries, Trainer
 from tastebench.data.dataset import Dataset
-from tastebench.errors import DependencyError, UsageError
+from tastebench.errors import DataError, DependencyError, UsageError
 from tastebench.runs import store
 from tastebench.runs.record import Record
 
@@ -272,6 +273,17 @@ def test_a_folder_that_cannot_be_written_is_named(tiny: Dataset, tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write records"):
         run({**CHEAP, "recommenders": ["popularity"]}, tmp_path / "file")
+
+
+def test_a_full_disk_stops_the_plan_and_leaves_no_record(tiny: Dataset, tmp_path: Path) -> None:
+    class Full(Longest):
+        def fit(self, problem: Any, items: Items, trainer: Trainer) -> FitReport:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    card = tb.as_recommender(Full, "full", tasks=["cf"], representations=["id"])
+    with pytest.raises(DataError, match="no room left to write"):
+        run({**CHEAP, "recommenders": [card]}, tmp_path)
+    assert list(tmp_path.glob("study/**/record.json")) == []
 
 
 def test_a_missing_extra_stops_a_plan_but_can_be_tolerated(

@@ -108,12 +108,5 @@ def _report(message: str, code: int, verbose: bool) -> int:
 
 
 def _explain(error: OSError) -> str:
-    import errno
-
     where = f"\n  where: {error.filename}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return (
-            f"the disk is full{where}\n  fix:   free some space and give the same command again: "
-            "what is finished is kept"
-        )
     return f"{error.strerror or error}{where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import traceback
 from dataclasses import replace
@@ -32,9 +33,18 @@ def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
     )
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""A full disk, a spent quota, a limit on files: nothing more can be written."""
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether something failed for want of room to write: then so would everything after it."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM
+
+
 def explain(error: BaseException) -> Failure:
     """An error as it stands in a record: for a user's mistake no trace, never a folder's path."""
-    kind = type(error).__name__
+    kind = "NoRoom" if no_room(error) else type(error).__name__
     if isinstance(error, TastebenchError):
         parts = (error.what, error.where, error.fix)
         what, where, fix = (without_folders(part) if part else None for part in parts)

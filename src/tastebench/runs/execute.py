@@ -10,7 +10,7 @@ from typing import Literal
 from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
-from tastebench.errors import UsageError
+from tastebench.errors import DataError, UsageError
 from tastebench.runs import compose, environment, outputs, store
 from tastebench.runs.encode import EncodeJob, do_encode, encode
 from tastebench.runs.expand import Expansion, Run, expand
@@ -248,7 +248,10 @@ class _Execution(Listener):
 
     def _run_here(self, key: str, job: Job, card: RecommenderCard) -> None:
         self.started(key)
-        perform(job, card, self._surroundings(key))
+        try:
+            perform(job, card, self._surroundings(key))
+        except OSError as error:
+            raise _no_room(self.options.out) from error
         self.ended(key, None)
 
     # -------------------------------------------------------------------------------------- news
@@ -273,9 +276,14 @@ class _Execution(Listener):
             self.watcher.ended(key, None, failure.what if failure else None)
             return
         if failure is not None:
+            if failure.kind == "NoRoom":
+                raise _no_room(self.options.out)
             publish(job, compose.failed(job, failure, 0.0))
         record = store.find_record(job.folder)
         assert record is not None
+        if record.status == "ok":
+            for suffix in (".log", ".lock"):
+                job.work.with_suffix(suffix).unlink(missing_ok=True)
         self.watcher.ended(key, record)
 
 
@@ -287,6 +295,14 @@ def _label(run: Run) -> str:
     spec = run.spec
     seed = f", seed {spec.seed}" if len(run.budget.seeds) > 1 else ""
     return f"{spec.task} {spec.dataset} {spec.label}{seed}"
+
+
+def _no_room(out: Path) -> DataError:
+    return DataError(
+        "there is no room left to write, so the plan stops here",
+        where=str(out),
+        fix="free some space and give the same command again: what is finished is kept",
+    )
 
 
 def _check_writable(out: Path) -> None:

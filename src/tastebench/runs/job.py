@@ -18,7 +18,8 @@ class Job:
         dataset: Name or folder that `load_dataset` takes.
         winner: Folder of the run whose tuned hyper-parameters this one reuses.
         vectors: File that the encode step left; None where nothing is encoded.
-        latency_seconds: Time limit of the latency measurement; 0 measures none.
+        latency_seconds: Time limit of the latency measurement, half of it for what is cached and
+            half for what is cold; 0 measures none.
         isolated: The run has a process of its own.
     """
 

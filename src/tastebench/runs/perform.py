@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from tastebench.contracts import FitReport, RecommenderCard
 from tastebench.errors import ProtocolError
 from tastebench.runs import environment, latency, limits, outputs, store
-from tastebench.runs.compose import asked_for, failed, groups, intervals, leaks, now, number
+from tastebench.runs.compose import (
+    asked_for,
+    failed,
+    groups,
+    intervals,
+    leaks,
+    no_room,
+    now,
+    number,
+)
 from tastebench.runs.expand import combinations, resolve
 from tastebench.runs.job import Job, Surroundings, dataset_reference
 from tastebench.runs.material import Vectors, items_for, queries_for
@@ -30,6 +39,10 @@ def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
     try:
         with limits.threads(job.run.spec.threads):
             record = _Performance(job, card, around).carry_out()
+    except OSError as error:
+        if no_room(error):
+            raise
+        record = failed(job, error, time.perf_counter() - began)
     except Exception as error:  # a plan goes on, whatever went wrong in one of its runs
         record = failed(job, error, time.perf_counter() - began)
     publish(job, record)
@@ -199,7 +212,7 @@ class _Performance:
 
         rows = latency.request_rows(len(asked.queries))
         encode_ms = self.vectors.encode_ms.get(self.spec.task) if self.vectors else None
-        return latency.measure(ask, rows, self.job.latency_seconds, encode_ms, length)
+        return latency.measure(ask, rows, self.job.latency_seconds / 2, encode_ms, length)
 
     # ---------------------------------------------------------------------------------- record
 

@@ -84,7 +84,8 @@ class Plan(_Part):
         text_recipe: How items are put into words; None means what the dataset's card says.
         threads: CPU threads a run; part of what a number depends on, so it does not follow the
             machine.
-        latency_seconds: Time limit of each latency measurement; 0 measures none.
+        latency_seconds: Time limit of a run's latency measurement, half of it for what is cached
+            and half for what is cold; 0 measures none.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

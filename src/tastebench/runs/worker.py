@@ -34,4 +34,3 @@ def _only_one(job: Job, around: Surroundings) -> Iterator[None]:
             around.tell("waiting for another process that does this run")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-        path.unlink(missing_ok=True)
