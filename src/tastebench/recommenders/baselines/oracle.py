@@ -1,4 +1,8 @@
-"""Oracle: the true preferences of generated data; on average nothing does better."""
+"""Oracle: the true preferences of generated data.
+
+Where the truth is exact (next item, search) nothing does better on average; for sets (cf) it is an
+approximation that the dataset's own page describes.
+"""
 
 from __future__ import annotations
 
