@@ -227,6 +227,7 @@ def test_frames_hold_every_number(tiny: Dataset, tmp_path: Path) -> None:
     users = results.per_user()
     assert users.filter(recommender="ease")["ndcg@10"].mean() == pytest.approx(found)
     assert results.board().suite == "study"
+    assert f"{found:.4f}" in str(results.board())
     assert repr(results) == f"<Results: 2 runs, in {tmp_path / 'study'}>"
 
 

@@ -157,3 +157,9 @@ class Board:
     def ceilings(self) -> tuple[Row, ...]:
         """Rows that cannot be beaten."""
         return tuple(row for row in self.rows if row.kind == "ceiling")
+
+    def __str__(self) -> str:
+        """The table as plain text, as `tastebench board` prints it into a file."""
+        from tastebench.board.render import as_text
+
+        return as_text(self)

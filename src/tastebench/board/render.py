@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import StringIO
 
 from rich import box
 from rich.console import Console
@@ -65,6 +66,13 @@ def print_board(board: Board, console: Console) -> None:
         console.print(_table(board, block, symbols, totals=number == 0))
     for line in _foot(board, symbols):
         console.print(line, highlight=False)
+
+
+def as_text(board: Board) -> str:
+    """What `print_board` prints, as a string without styles."""
+    file = StringIO()
+    print_board(board, Console(file=file, width=_FILE_WIDTH))
+    return file.getvalue().rstrip()
 
 
 def _blocks(board: Board, width: int, symbols: Symbols) -> Iterator[tuple[Column, ...]]:

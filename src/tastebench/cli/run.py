@@ -159,11 +159,9 @@ def _print_board(board: Any, as_json: bool) -> None:
 
         sys.stdout.write(to_json(board))
         return
-    from rich.console import Console
+    from tastebench.board.render import output_console, print_board
 
-    from tastebench.board.render import print_board
-
-    print_board(board, Console())
+    print_board(board, output_console())
 
 
 def _print_partial(frame: Any, as_json: bool) -> None:
