@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastebench.data.text import RECIPES, get_recipe, item_texts
+from tastebench.data.text import RECIPES, get_recipe, item_texts, left_open
 from tastebench.errors import UsageError
 
 FIELDS = {
@@ -113,8 +114,26 @@ def test_unknown_recipe_and_missing_column_are_named() -> None:
         item_texts(ITEMS, "all-text", [])
 
 
-def test_a_recipe_is_keyed_by_name_and_version() -> None:
-    assert get_recipe("title").key == "title/1"
+@pytest.mark.parametrize(
+    ("recipe", "named", "columns", "left"),
+    [
+        ("title", "title", ["title", "brand"], None),
+        ("title+description", "title", ["brand"], None),
+        ("title", "name", ["name", "brand"], "title/1:name"),
+        ("all-text", "title", ["title", "brand"], "all-text/1:title,brand"),
+        ("all-text", "title", ["brand", "title"], "all-text/1:brand,title"),
+    ],
+)
+def test_what_a_recipe_leaves_to_the_dataset(
+    recipe: str, named: str, columns: list[str], left: str | None
+) -> None:
+    items = pl.DataFrame({named: ["x"], "brand": ["y"], "description": ["z"]})
+    assert left_open(items, recipe, columns) == left
+
+
+def test_another_version_of_a_recipe_is_another_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, "title", replace(RECIPES["title"], version=2))
+    assert left_open(ITEMS, "title", ["title"]) == "title/2:"
 
 
 def published_clean(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 import tastebench as tb
 from tastebench.contracts import FitReport, Items, Queries, Trainer
+from tastebench.data.catalog import datasets_folder
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, DependencyError, UsageError
 from tastebench.runs import store
@@ -139,6 +141,22 @@ def mark(root: Path, record: Record) -> Path:
 
 def marked(root: Path, record: Record) -> bool:
     return (store.folder_of(root, record) / "mark").exists()
+
+
+def test_other_text_columns_are_encoded_and_measured_anew(tiny: Dataset, tmp_path: Path) -> None:
+    plan = {
+        **CHEAP,
+        "text_recipe": "all-text",
+        "encoders": ["tfidf-svd"],
+        "recommenders": [{"name": "alpharec", "params": {"epochs": 1}}],
+    }
+    keys = []
+    for columns in (("title",), ("title", "item_id")):
+        card = tiny.card.model_copy(update={"text_columns": columns})
+        replace(tiny, card=card).save(datasets_folder() / "tiny")
+        [record] = run(plan, tmp_path).records
+        keys.append(record.fingerprints["vectors"])
+    assert keys[0] != keys[1]
 
 
 def test_a_failed_run_is_a_record_and_the_plan_goes_on(tiny: Dataset, tmp_path: Path) -> None:

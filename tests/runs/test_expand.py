@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -177,3 +178,21 @@ def test_what_cannot_be_meant_is_refused(tiny: Dataset, plan: dict[str, Any], me
     with pytest.raises(UsageError) as caught:
         expanded(tiny, **plan)
     assert message in caught.value.what
+
+
+def test_the_text_columns_a_dataset_chose_are_part_of_what_is_read(tiny: Dataset) -> None:
+    def hashes(recipe: str, *columns: str) -> list[str]:
+        card = tiny.card.model_copy(update={"text_columns": columns})
+        runs = expanded(
+            replace(tiny, card=card),
+            tasks=["cf"],
+            text_recipe=recipe,
+            encoders=["good"],
+            recommenders=["alpharec", "ease"],
+        ).runs
+        return [run.spec_hash for run in runs]
+
+    read, unread = hashes("all-text", "title")
+    assert hashes("all-text", "title", "item_id") != [read, unread]
+    assert hashes("all-text", "title", "item_id")[1] == unread  # ids alone read no text
+    assert hashes("title", "title") == hashes("title", "title", "item_id")

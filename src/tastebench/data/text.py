@@ -1,7 +1,6 @@
 """Text recipes: how an item's columns become the one text that an encoder reads.
 
-A recipe is named and versioned because it changes every number that follows; name and version go
-into the key of cached vectors. Three are published with the Amazon Reviews 2023 data and the BLaIR
+A recipe is named and versioned because it changes every number that follows. Three are published with the Amazon Reviews 2023 data and the BLaIR
 models and benchmark and are kept to the letter, non-ASCII characters lost included; use `all-text`
 or `title+description` where titles are not English. Where the published code fails on a missing or
 a whole-number value, the value is empty text or the number's digits here.
@@ -34,6 +33,7 @@ class TextRecipe:
     """A named way to write an item down.
 
     Attributes:
+        version: Raised when the recipe comes to make other texts.
         make: Items and the dataset's text columns to one text per item.
     """
 
@@ -41,11 +41,6 @@ class TextRecipe:
     version: int
     summary: str
     make: Make
-
-    @property
-    def key(self) -> str:
-        """Name and version, as it goes into keys: `title/1`."""
-        return f"{self.name}/{self.version}"
 
 
 def get_recipe(name: str) -> TextRecipe:
@@ -72,6 +67,34 @@ def item_texts(items: pl.DataFrame, recipe: str, columns: Sequence[str] = ("titl
         UsageError: No such recipe, or the items lack a column it needs.
     """
     return get_recipe(recipe).make(items, columns).to_list()
+
+
+def left_open(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> str | None:
+    """What the texts depend on besides the items and the recipe's name; part of a run's identity.
+
+    The card of a dataset, not its values, says which columns hold text: the same items give other
+    texts after an import with other text columns.
+
+    Args:
+        items: The items table.
+        recipe: A name in `RECIPES`.
+        columns: The dataset's text columns in order.
+
+    Returns:
+        Name and version with the columns that the dataset chooses, e.g. `all-text/1:title,brand`;
+        None for the first version of a recipe that names its own.
+
+    Raises:
+        UsageError: No such recipe.
+    """
+    found = get_recipe(recipe)
+    if recipe == "all-text":
+        chosen = tuple(columns)
+    else:
+        chosen = () if "title" in items.columns else tuple(columns[:1])
+    if not chosen and found.version == 1:
+        return None
+    return f"{found.name}/{found.version}:{','.join(chosen)}"
 
 
 # ------------------------------------------------------------------------------------- recipes

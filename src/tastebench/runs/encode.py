@@ -35,6 +35,7 @@ class EncodeJob:
         protocols: The tasks whose requests are timed, one protocol a task.
         latency_seconds: Time limit of a run's latency measurement; half of it is for encoding.
         threads: CPU threads; the step is alone, so all there are.
+        texts: What the item texts depend on besides the dataset's values and the recipe's name.
     """
 
     out: Path
@@ -46,11 +47,13 @@ class EncodeJob:
     protocols: tuple[TaskProtocol, ...]
     latency_seconds: float
     threads: int
+    texts: str | None = None
 
     @property
     def folder(self) -> Path:
         """Where it leaves its result."""
         identity = [self.fingerprint, self.encoder, self.revision, self.text_recipe]
+        identity += [] if self.texts is None else [self.texts]
         tasks = [protocol.model_dump(mode="json") for protocol in self.protocols]
         return self.out / store.WORK / f"encoded-{hash_json([*identity, *tasks])}"
 

@@ -16,6 +16,7 @@ from tastebench.runs.encode import EncodeJob, do_encode, encode
 from tastebench.runs.expand import Expansion, Run, expand
 from tastebench.runs.gather import Gathered, Missing, Objects, gather
 from tastebench.runs.job import Job, Surroundings
+from tastebench.runs.material import texts_left_open
 from tastebench.runs.perform import perform, publish
 from tastebench.runs.plan import Plan
 from tastebench.runs.processes import Listener, Work, run_all
@@ -169,6 +170,7 @@ class _Execution(Listener):
             protocols=tuple(protocols.values()),
             latency_seconds=self.plan.latency_seconds,
             threads=environment.cores(),
+            texts=texts_left_open(resources.datasets[dataset], recipe),
         )
 
     def _to_encode(self, job: EncodeJob) -> bool:

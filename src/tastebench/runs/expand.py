@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tastebench.contracts import EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
+from tastebench.runs.material import texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
 from tastebench.runs.record import Budget
 from tastebench.runs.spec import RunSpec
@@ -278,6 +279,7 @@ def _run(
     given |= {"params": choice.params, "grid": grid}
     encoder = resources.encoders[spec.encoder] if spec.encoder else None
     revision = encoder.revision if encoder else None
+    texts = texts_left_open(resources.datasets[spec.dataset], spec.text_recipe)
     budget = Budget(
         grid=grid,
         trials=len(combinations(grid)),
@@ -290,14 +292,14 @@ def _run(
     return Run(
         spec=spec,
         given=given,
-        spec_hash=spec.identity(protocol_id, revision),
+        spec_hash=spec.identity(protocol_id, revision, texts),
         protocol=protocol,
         protocol_id=protocol_id,
         budget=budget,
         budget_id=hash_json(budget.model_dump(mode="json"), length=12),
         kind="control" if encoder and encoder.control and card.kind == "model" else card.kind,
         volatile=card.name in resources.recommenders or (encoder is not None and revision is None),
-        winner_hash=first.identity(protocol_id, revision) if reuses else None,
+        winner_hash=first.identity(protocol_id, revision, texts) if reuses else None,
     )
 
 

@@ -75,6 +75,15 @@ def item_words(dataset: Dataset, recipe: str | None) -> list[str]:
     return item_texts(dataset.tables.items, recipe or card.text_recipe, card.text_columns)
 
 
+def texts_left_open(dataset: Dataset, recipe: str | None) -> str | None:
+    """What an item's words depend on besides the dataset's values and the name of the recipe."""
+    from tastebench.data.text import left_open
+
+    if recipe is None:  # nothing is put into words
+        return None
+    return left_open(dataset.tables.items, recipe, dataset.card.text_columns)
+
+
 def query_words(dataset: Dataset) -> list[str]:
     """The queries in words, in the order of their table; none where there is no such table."""
     table = dataset.tables.queries

@@ -67,17 +67,22 @@ class RunSpec(BaseModel):
         parts = [self.recommender, self.representation, self.encoder or "none"]
         return "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
 
-    def identity(self, protocol_id: str, encoder_revision: str | None) -> str:
+    def identity(
+        self, protocol_id: str, encoder_revision: str | None, texts: str | None = None
+    ) -> str:
         """The hash that names the run: 16 hex digits; equal hash, equal numbers.
 
         Args:
             protocol_id: Fingerprint of the protocol on this dataset; covers the dataset's values.
             encoder_revision: Identifies the encoder's weights.
+            texts: What the item texts depend on besides the dataset's values and the name of the
+                recipe (`tastebench.data.text.left_open`); None for nothing.
         """
         return hash_json(
             {
                 **self.model_dump(mode="json"),
                 "protocol": protocol_id,
                 "encoder_revision": encoder_revision,
+                **({"texts": texts} if texts is not None else {}),
             }
         )
