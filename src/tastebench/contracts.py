@@ -39,12 +39,15 @@ class Targets:
         history: Items before it, oldest first, `n` lists, already cut to the protocol's length.
         item: What came next, int32 `[n]`.
         row: Row of the interactions table that the target is, int64 `[n]`.
+        seen: All items before it, not cut, `n` lists, where the protocol leaves seen items out of
+            the ranking; else None.
     """
 
     user: np.ndarray
     history: Ragged
     item: np.ndarray
     row: np.ndarray
+    seen: Ragged | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ BASE: dict[str, Any] = {
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": "cf"},
+        {"task": "cf", "history_length": None},
         {"split": SplitSpec(kind="time")},
         {"split": SplitSpec(kind="time", valid_from=1, test_from=2)},
         {"split": SplitSpec(kind="random", seed=1)},
@@ -32,12 +32,10 @@ BASE: dict[str, Any] = {
         {"split": SplitSpec(kind="ratio", ratios=(0.4, 0.3, 0.3))},
         {"history_length": 49},
         {"min_history": 2},
-        {"min_grade": 1.0},
         {"mask_seen": True},
         {"average": "row"},
         {"metrics": ("ndcg@20",)},
         {"metrics": ("ndcg@10", "mrr")},
-        {"behaviour": "reference"},
         {"limit": 10},
     ],
     ids=str,
@@ -52,11 +50,18 @@ def test_every_field_changes_the_fingerprint(
     assert re.fullmatch("[0-9a-f]{12}", base)
 
 
-def test_every_field_is_in_the_table_above_or_has_one_value() -> None:
-    single = {"candidates", "ties"}
+def test_the_least_grade_changes_the_fingerprint_of_a_search(shop: Callable[..., Dataset]) -> None:
+    dataset = shop("a x 1")
+    protocol = TaskProtocol(task="search", metrics=("mrr",))
+    graded = protocol.model_copy(update={"min_grade": 1.0})
+    assert graded.fingerprint(dataset) != protocol.fingerprint(dataset)
+
+
+def test_every_field_is_in_a_table_above_or_has_one_value() -> None:
+    single = {"candidates", "ties", "behaviour"}
     tried = {
         "task", "split", "history_length", "min_history", "min_grade", "mask_seen", "average",
-        "metrics", "behaviour", "limit",
+        "metrics", "limit",
     }  # fmt: skip
     assert set(TaskProtocol.model_fields) == tried | single
 
@@ -88,6 +93,19 @@ def test_a_protocol_survives_json() -> None:
         ({"history_length": 0}, ValidationError, "history_length"),
         ({"history": 5}, ValidationError, "Extra inputs"),
         ({"candidates": "sampled"}, ValidationError, "candidates"),
+        ({"behaviour": "reference"}, ValidationError, "behaviour"),
+        ({"min_grade": 1.0}, UsageError, "min_grade changes nothing in seqrec"),
+        ({"task": "cf"}, UsageError, "history_length changes nothing in cf: it belongs to seqrec"),
+        (
+            {"task": "search", "history_length": None},
+            UsageError,
+            "split changes nothing in search: it belongs to seqrec and cf",
+        ),
+        (
+            {"task": "search", "history_length": None, "split": None, "mask_seen": True},
+            UsageError,
+            "mask_seen changes nothing in search",
+        ),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused(
@@ -107,9 +125,14 @@ def test_what_cannot_be_carried_out_is_refused(
         ),
         (
             {"task": "search", "split": None, "history_length": None, "average": "row",
-             "mask_seen": True, "behaviour": "reference", "limit": 2000},
-            "search; all items ranked, seen ones left out; expected value over ties; mean over "
-            "queries; behaviour reference; only 2,000 asked",
+             "min_grade": 0.5, "limit": 2000},
+            "search; relevant from grade 0.5; all items ranked; expected value over ties; "
+            "mean over queries; only 2,000 asked",
+        ),
+        (
+            {"mask_seen": True},
+            "seqrec; last item out; latest 50 items; all items ranked, seen ones left out; "
+            "expected value over ties; mean over users",
         ),
     ],
 )  # fmt: skip

@@ -189,6 +189,25 @@ def test_seen_items_leave_the_ranking_if_asked(
     assert evaluation.top is not None and evaluation.top.items.tolist() == [[2, 3]]
 
 
+def test_what_was_seen_before_the_history_begins_was_seen(
+    shop: Callable[..., Dataset], told: Callable[[Any], Any]
+) -> None:
+    dataset = shop("a u 1, a v 2, a w 3, b u 1, b v 2, b w 3, b u 4", ITEMS)
+    spec = SplitSpec(kind="last_out")
+    protocol = TASK.protocol(
+        dataset, split=spec, metrics=("mrr",), mask_seen=True, history_length=1
+    )
+    problem = TASK.problem(dataset, protocol)
+    assert words(problem.test) == ["a: v -> w", "b: w -> u"]
+    scores = told(np.tile([6.0, 5, 4, 3, 2, 1], (7, 1)))
+    evaluation = TASK.evaluate(scores, problem, protocol, "test")
+    assert evaluation.values["mrr"].tolist() == [1.0]  # u is gone although the model sees v only
+    assert evaluation.counts["excluded_seen_target"] == 1
+    cut = protocol.model_copy(update={"mask_seen": False})
+    with pytest.raises(ProtocolError, match="does not hold what was seen"):
+        TASK.evaluate(scores, TASK.problem(dataset, cut), protocol, "test")
+
+
 def test_an_empty_part_is_an_error_that_says_why(
     shop: Callable[..., Dataset], told: Callable[[Any], Any]
 ) -> None:

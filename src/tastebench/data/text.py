@@ -1,9 +1,10 @@
 """Text recipes: how an item's columns become the one text that an encoder reads.
 
-A recipe is named and versioned because it changes every number that follows. Three are published with the Amazon Reviews 2023 data and the BLaIR
-models and benchmark and are kept to the letter, non-ASCII characters lost included; use `all-text`
-or `title+description` where titles are not English. Where the published code fails on a missing or
-a whole-number value, the value is empty text or the number's digits here.
+A recipe is named and versioned because it changes every number that follows. Three are published
+with the Amazon Reviews 2023 data and the BLaIR models and benchmark and are kept to the letter,
+non-ASCII characters lost included; use `all-text` or `title+description` where titles are not
+English. Where the published code fails on a missing or a whole-number value, the value is empty
+text or the number's digits here.
 """
 
 from __future__ import annotations

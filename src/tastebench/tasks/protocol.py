@@ -27,6 +27,15 @@ carry another fingerprint."""
 
 Count = Annotated[int, Field(ge=1)]
 
+_ONLY: dict[str, tuple[TaskName, ...]] = {
+    "split": ("seqrec", "cf"),
+    "mask_seen": ("seqrec", "cf"),
+    "history_length": ("seqrec",),
+    "min_grade": ("search",),
+}
+"""Fields that not every task reads. One that is set and not read would change the fingerprint and
+the words of a protocol, and no number."""
+
 
 class TaskProtocol(BaseModel):
     """One question put to every recommender alike.
@@ -38,13 +47,13 @@ class TaskProtocol(BaseModel):
         min_history: Targets with fewer earlier items are not asked, but counted.
         min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
         candidates: What is ranked: the whole catalogue.
-        mask_seen: Items of the asker's history leave the ranking, in the test phase of cf those of
-            valid too; a target among them is not asked, but counted.
+        mask_seen: Items that the asker had before leave the ranking, also those beyond the history
+            length, in the test phase of cf those of valid too; a target among them is not asked,
+            but counted. Searching masks nothing.
         ties: Metrics take their expected value over a uniformly random order of equal scores.
         average: Mean over users of each user's mean, or over single rows (targets, queries).
         metrics: Metric names with cut-offs, the headline first.
-        behaviour: `fixed` measures as documented here; `reference` takes a published protocol's
-            choice where the two differ.
+        behaviour: `fixed` measures as documented here.
         limit: At most this many users or queries are asked; a limited result is never on a board.
     """
 
@@ -60,7 +69,7 @@ class TaskProtocol(BaseModel):
     ties: Literal["expected"] = "expected"
     average: Literal["user", "row"] = "user"
     metrics: tuple[str, ...]
-    behaviour: Literal["fixed", "reference"] = "fixed"
+    behaviour: Literal["fixed"] = "fixed"
     limit: Count | None = None
 
     @field_validator("metrics")
@@ -76,6 +85,12 @@ class TaskProtocol(BaseModel):
             raise UsageError(f"{self.task} needs a split", fix="split: {kind: last_out}")
         if self.task == "seqrec" and self.history_length is None:
             raise UsageError("seqrec needs a history length", fix="history_length: 50")
+        for field, tasks in _ONLY.items():
+            if self.task not in tasks and getattr(self, field) not in (None, False):
+                raise UsageError(
+                    f"{field} changes nothing in {self.task}: it belongs to {' and '.join(tasks)}",
+                    fix=f"leave {field} out of the protocol of {self.task}",
+                )
         return self
 
     @property
@@ -107,8 +122,6 @@ class TaskProtocol(BaseModel):
         parts.append("expected value over ties")
         rows = "queries" if self.task == "search" else "rows"
         parts.append(f"mean over {'users' if self.average == 'user' else rows}")
-        if self.behaviour != "fixed":
-            parts.append(f"behaviour {self.behaviour}")
         if self.limit is not None:
             parts.append(f"only {self.limit:,} asked")
         return "; ".join(parts)

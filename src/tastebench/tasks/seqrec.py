@@ -13,6 +13,7 @@ import numpy as np
 
 from tastebench.contracts import Part, Queries, SeqProblem, Targets
 from tastebench.data.split import TEST, TRAIN, VALID, default_split, split
+from tastebench.errors import ProtocolError
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import (
     Asked,
@@ -55,11 +56,13 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SeqProblem:
     user, item, row, part = events.user[kept], events.item[kept], events.row[kept], part[kept]
     train = part == TRAIN
     first = np.searchsorted(user, user)  # where each event's user begins: events go by user
-    before = np.minimum(np.arange(len(user)) - first, protocol.history_length)
+    before = np.arange(len(user)) - first
 
     def targets(wanted: int) -> Targets:
         at = np.flatnonzero(part == wanted)
-        return Targets(user[at], _windows(item, at, before[at]), item[at], row[at])
+        history = _windows(item, at, np.minimum(before[at], protocol.history_length))
+        seen = _windows(item, at, before[at]) if protocol.mask_seen else None
+        return Targets(user[at], history, item[at], row[at], seen)
 
     return SeqProblem(
         n_items=dataset.n_items,
@@ -79,17 +82,28 @@ def _windows(values: np.ndarray, end: np.ndarray, length: np.ndarray) -> Ragged:
 
 
 def ask(problem: SeqProblem, protocol: TaskProtocol, part: Part, forms: QueryForms) -> Asked:
-    """One question a target. With `mask_seen` the items of its history are no candidates."""
+    """One question a target. With `mask_seen` all items before it are no candidates.
+
+    Raises:
+        ProtocolError: Seen items are to leave the ranking and the problem was made without them.
+    """
     targets = problem.valid if part == "valid" else problem.test
     queries = Queries(
         len(targets.item), history=targets.history, user=targets.user, row=targets.row
     )
     asked = targets.history.lengths >= protocol.min_history
     counts = {"excluded_short_history": int((~asked).sum())}
+    seen = None
     if protocol.mask_seen:
+        seen = targets.seen
+        if seen is None:
+            raise ProtocolError(
+                "this problem does not hold what was seen",
+                fix="make the problem by the protocol that it is asked by",
+            )
         repeat = np.zeros(len(targets.item), dtype=bool)
-        again = targets.history.values == np.repeat(targets.item, targets.history.lengths)
-        repeat[targets.history.rows[again]] = True
+        again = seen.values == np.repeat(targets.item, seen.lengths)
+        repeat[seen.rows[again]] = True
         counts["excluded_seen_target"] = int((repeat & asked).sum())
         asked &= ~repeat
     queries, item = take(queries, asked), targets.item[asked]
@@ -104,7 +118,7 @@ def ask(problem: SeqProblem, protocol: TaskProtocol, part: Part, forms: QueryFor
             n_items=problem.n_items,
             queries=queries,
             relevant=relevant,
-            exclude=queries.history if protocol.mask_seen else None,
+            exclude=None if seen is None else seen[asked],
             segments={
                 "history": history_segment(queries.user, queries.history.lengths),
                 "popularity": popularity_segment(queries.user, relevant, train_count),
