@@ -150,7 +150,10 @@ def test_without_times_order_is_said_apart() -> None:
         assert (it.times, it.ordered) == (None, ordered)
 
 
-def test_search_data_have_queries_and_no_interactions() -> None:
+@pytest.mark.parametrize(("min_grade", "relevant"), [(None, 1.5), (0.1, 1.5), (0.5, 1.0)])
+def test_search_data_have_queries_and_no_interactions(
+    min_grade: float | None, relevant: float
+) -> None:
     tables = Tables(
         items=pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]}),
         queries=pl.DataFrame(
@@ -164,14 +167,15 @@ def test_search_data_have_queries_and_no_interactions() -> None:
             {"query_id": ["1", "1", "2"], "item_id": ["a", "b", "b"], "grade": [1.0, 0.1, 1.0]}
         ),
     )
-    it = describe(Dataset.create(DatasetCard(name="s", title="s", tasks=("search",)), tables))
+    card = DatasetCard(name="s", title="s", tasks=("search",), min_grade=min_grade)
+    it = describe(Dataset.create(card, tables))
     short, complex_ = it.queries
     assert (short.group, short.n, short.words, short.judged, short.relevant) == (
         "short",
         2,
         1.5,
         1.5,
-        1.0,
+        relevant,
     )
     assert (complex_.n, complex_.judged) == (1, 0.0)
     assert (it.density, it.times, it.per_user, it.splits) == (None, None, None, ())

@@ -15,7 +15,7 @@ import polars as pl
 
 from tastebench.data.card import DatasetCard
 from tastebench.data.dataset import Dataset
-from tastebench.data.schema import Tables
+from tastebench.data.schema import Tables, is_relevant
 from tastebench.data.split import Leakage, default_split, leakage, split
 from tastebench.errors import UsageError
 
@@ -112,8 +112,8 @@ class Queries:
 
     Attributes:
         words: Median words of a query.
-        judged, relevant: Mean items per query that have a grade, and that have a grade of 1 or
-            more.
+        judged, relevant: Mean items per query that have a grade, and that are relevant by the
+            dataset's card.
     """
 
     group: str
@@ -195,7 +195,7 @@ def describe(dataset: Dataset) -> Description:
         if has_any
         else None,
         click_rate=_click_rate(tables.impressions),
-        queries=_queries(tables),
+        queries=_queries(tables, dataset.card.min_grade),
         splits=tuple(_split_view(dataset, task) for task in dataset.card.tasks if task != "search")
         if has_any
         else (),
@@ -318,14 +318,14 @@ def _click_rate(impressions: pl.DataFrame | None) -> float | None:
     return _mean(impressions["label"])
 
 
-def _queries(tables: Tables) -> tuple[Queries, ...]:
+def _queries(tables: Tables, min_grade: float | None) -> tuple[Queries, ...]:
     if tables.queries is None:
         return ()
     judged = pl.DataFrame(schema={"query_id": pl.String, "grade": pl.Float64})
     if tables.relevance is not None:
         judged = tables.relevance.select("query_id", "grade")
     per_query = judged.group_by("query_id").agg(
-        pl.len().alias("judged"), (pl.col("grade") >= 1).sum().alias("relevant")
+        pl.len().alias("judged"), is_relevant(min_grade).sum().alias("relevant")
     )
     frame = tables.queries.join(per_query, on="query_id", how="left").with_columns(
         pl.col("text").str.count_matches(r"\S+").alias("words"),

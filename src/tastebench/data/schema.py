@@ -176,6 +176,11 @@ def references(name: TableName) -> list[tuple[str, TableName]]:
     return [(c, other) for c, other in pointers if c in SCHEMA[name] and other != name]
 
 
+def is_relevant(min_grade: float | None) -> pl.Expr:
+    """Whether a judgement makes its item relevant: a grade of `min_grade`, or any above 0."""
+    return pl.col("grade") > 0 if min_grade is None else pl.col("grade") >= min_grade
+
+
 def coerce(tables: Tables, where: str) -> Tables:
     """Canonical columns and dtypes, table by table; relations between tables are not looked at.
 

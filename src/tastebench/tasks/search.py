@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from tastebench.contracts import Part, Queries, SearchProblem
 from tastebench.data.dataset import positions
+from tastebench.data.schema import is_relevant
 from tastebench.errors import DataError, ProtocolError
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import Asked, limited, take
@@ -50,8 +50,7 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SearchProblem:
             f"{dataset.name} has no queries to search with",
             fix="choose a dataset with queries, or import yours with --queries and --relevance",
         )
-    least = protocol.min_grade
-    relevant = relevance.filter(pl.col("grade") > 0 if least is None else pl.col("grade") >= least)
+    relevant = relevance.filter(is_relevant(protocol.min_grade))
     row = positions(relevant["query_id"], queries["query_id"])
     item = positions(relevant["item_id"], dataset.item_ids).astype(np.int32)
     groups = queries["group"].unique(maintain_order=True)

@@ -57,10 +57,11 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SeqProblem:
     train = part == TRAIN
     first = np.searchsorted(user, user)  # where each event's user begins: events go by user
     before = np.arange(len(user)) - first
+    cut = np.minimum(before, protocol.history_length)
 
     def targets(wanted: int) -> Targets:
         at = np.flatnonzero(part == wanted)
-        history = _windows(item, at, np.minimum(before[at], protocol.history_length))
+        history = _windows(item, at, cut[at])
         seen = _windows(item, at, before[at]) if protocol.mask_seen else None
         return Targets(user[at], history, item[at], row[at], seen)
 
