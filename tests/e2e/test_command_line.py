@@ -176,6 +176,10 @@ def test_a_dry_run_says_what_is_open_and_does_nothing(
     plan = json.loads(done.stdout)
     assert [run["status"] for run in plan["runs"]] == ["open"] * 8
     assert sum(run["trials"] for run in plan["runs"]) == 10
+    assert [(step["encoder"], step["encoded"]) for step in plan["vectors"]] == [
+        ("tfidf-svd", False),
+        ("random", False),
+    ]
     assert not (folder / "dry").exists()
     finished = json.loads(shop("run", "study.yaml", "--out", "whole", "--dry-run", "--json").stdout)
     assert {run["status"] for run in finished["runs"]} == {"finished"}

@@ -180,15 +180,23 @@ def _print_partial(frame: Any, as_json: bool) -> None:
 
 
 def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
-    from tastebench.runs.execute import look
+    from tastebench.runs.execute import encode_jobs, look
 
     todo = look(plan, options, fetch=False)
+    vectors = [
+        {"dataset": job.dataset, "encoder": job.encoder, "encoded": job.is_done()}
+        for job in encode_jobs(todo).values()
+    ]
     rows = [_describe(todo, run) for run in todo.runs]
     missing = [vars(thing) for thing in todo.missing]
     if as_json:
-        value = {"plan": plan.name, "runs": rows, "missing": missing, "notes": list(todo.notes)}
+        value = {"plan": plan.name, "runs": rows, "vectors": vectors}
+        value |= {"missing": missing, "notes": list(todo.notes)}
         typer.echo(json.dumps(value, indent=2))
         return
+    for step in vectors:
+        status = "encoded" if step["encoded"] else "open"
+        typer.echo(f"{status:<9} encode  {step['dataset']} {step['encoder']}")
     for row in rows:
         trials = f" {row['trials']} trials" if row["trials"] > 1 else ""
         typer.echo(

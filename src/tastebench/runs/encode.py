@@ -62,6 +62,13 @@ class EncodeJob:
         """The file that says where the vectors are; there once the step is done."""
         return self.folder / "vectors.json"
 
+    def is_done(self) -> bool:
+        """Whether an earlier plan left its vectors, and they are still there."""
+        if self.revision is None or not self.result.is_file():
+            return False
+        vectors = Vectors.read(self.result)
+        return all(f is None or f.is_file() for f in (vectors.items, vectors.queries))
+
 
 def do_encode(job: EncodeJob, around: Surroundings) -> None:
     """Carries an encode step out in a process of its own."""

@@ -91,6 +91,11 @@ def gpus() -> list[str]:
     return ["Apple GPU"] if torch.backends.mps.is_available() else []
 
 
+def has_accelerator() -> bool:
+    """Whether there may be a GPU to share, found out without loading torch."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
+
+
 def describe() -> dict[str, Any]:
     """The environment as it stands in a record."""
     return {

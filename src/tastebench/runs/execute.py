@@ -128,63 +128,58 @@ def default_workers(threads: int) -> int:
     """Runs at a time: as many as cores and memory allow, at most 8; one on an accelerator."""
     import psutil
 
-    if environment.gpus():
+    if environment.has_accelerator():
         return 1
     by_memory = psutil.virtual_memory().available // MEMORY_PER_WORKER
     return int(max(1, min(environment.cores() // threads, by_memory, MAX_WORKERS)))
+
+
+def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
+    """The encode steps that the open runs need, by dataset, encoder and text recipe."""
+    resources = todo.gathered.resources
+    jobs = {}
+    for key in dict.fromkeys(_encoding(run) for run in todo.open if run.spec.encoder):
+        dataset, encoder, recipe = key
+        protocols = {run.spec.task: run.protocol for run in todo.runs if _encoding(run) == key}
+        jobs[key] = EncodeJob(
+            out=todo.options.out.resolve(),
+            dataset=todo.gathered.references[dataset],
+            fingerprint=resources.datasets[dataset].fingerprint,
+            encoder=encoder,
+            revision=resources.encoders[encoder].revision,
+            text_recipe=recipe,
+            protocols=tuple(protocols.values()),
+            latency_seconds=todo.plan.latency_seconds,
+            threads=environment.cores(),
+            texts=texts_left_open(resources.datasets[dataset], recipe),
+        )
+    return jobs
 
 
 class _Execution(Listener):
     def __init__(self, todo: Todo, objects: Objects, watcher: Watcher) -> None:
         self.todo, self.objects, self.watcher = todo, objects, watcher
         self.options, self.plan = todo.options, todo.plan
-        self.encodings = {_encoding(run): None for run in todo.open if run.spec.encoder}
-        self.encode_jobs = {key: self._encode_job(key) for key in self.encodings}
+        self.encode_jobs = encode_jobs(todo)
         self.jobs = {run.spec_hash: self._job(run) for run in todo.open}
         self.broken: dict[Path, Failure] = {}
 
     def carry_out(self) -> None:
-        encode_jobs = [job for job in self.encode_jobs.values() if self._to_encode(job)]
-        labels = [(str(job.result), f"encode {job.encoder}") for job in encode_jobs]
+        to_encode = [job for job in self.encode_jobs.values() if not job.is_done()]
+        labels = [(str(job.result), f"encode {job.encoder}") for job in to_encode]
         labels += [(key, _label(job.run)) for key, job in self.jobs.items()]
         self.watcher.begin(labels, len(self.todo.finished))
         try:
-            self._encode(encode_jobs)
+            self._encode(to_encode)
             self._run()
         finally:
             self.watcher.end()
 
     # ------------------------------------------------------------------------------- encode step
 
-    def _encode_job(self, key: tuple[str, str, str]) -> EncodeJob:
-        dataset, encoder, recipe = key
-        resources = self.todo.gathered.resources
-        protocols = {run.spec.task: run.protocol for run in self.todo.runs if _encoding(run) == key}
-        return EncodeJob(
-            out=self.options.out.resolve(),
-            dataset=self.todo.gathered.references[dataset],
-            fingerprint=resources.datasets[dataset].fingerprint,
-            encoder=encoder,
-            revision=resources.encoders[encoder].revision,
-            text_recipe=recipe,
-            protocols=tuple(protocols.values()),
-            latency_seconds=self.plan.latency_seconds,
-            threads=environment.cores(),
-            texts=texts_left_open(resources.datasets[dataset], recipe),
-        )
-
-    def _to_encode(self, job: EncodeJob) -> bool:
-        if job.revision is not None and job.result.is_file():
-            from tastebench.runs.material import Vectors
-
-            vectors = Vectors.read(job.result)
-            files = [vectors.items, vectors.queries]
-            if all(file is None or file.is_file() for file in files):
-                return False
-        outputs.clear(job.folder)
-        return True
-
     def _encode(self, jobs: Sequence[EncodeJob]) -> None:
+        for job in jobs:
+            outputs.clear(job.folder)
         foreign = [job for job in jobs if job.encoder not in self.objects.encoders]
         works = [
             Work(str(job.result), do_encode, job, log=job.folder / "log.txt") for job in foreign

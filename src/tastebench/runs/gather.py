@@ -151,7 +151,9 @@ def _dataset(
             fix += " --raw DIR" if status == "bring raw files" else ""
             missing.append(Missing("dataset", reference, f"not here yet, {status}", fix))
             return None
-    return load_dataset(reference, raw=choice.raw, progress=say)
+    return load_dataset(
+        reference, raw=choice.raw.expanduser() if choice.raw else None, progress=say
+    )
 
 
 def _reference(name: str) -> str | Path:

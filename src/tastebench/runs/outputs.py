@@ -103,7 +103,8 @@ def as_plan(record: Record, latency_seconds: float) -> dict[str, Any]:
     spec = record.spec
     protocol = {k: v for k, v in record.protocol.items() if k != "task" and v is not None}
     plan: dict[str, Any] = {
-        "name": record.suite,
+        # A name of its own: on the board it came from it would stand beside its original.
+        "name": f"{record.suite}-{record.spec_hash[:8]}",
         "datasets": [spec.dataset],
         "tasks": [spec.task],
         "encoders": [spec.encoder] if spec.encoder else [],

@@ -31,7 +31,7 @@ def seconds(value: float) -> str:
     """A duration, short.
 
     >>> seconds(3.21), seconds(4000)
-    ('3.2s', '1h07m')
+    ('3.2s', '1h06m')
     """
     if value < 60:
         return f"{value:.1f}s"
