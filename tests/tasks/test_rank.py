@@ -227,6 +227,17 @@ def test_nobody_asks_nothing(told: Callable[[Any], Any]) -> None:
     assert top_k(told(np.zeros((0, 3))), asked(0), 2, 3).items.shape == (0, 2)
 
 
+def test_excluded_items_cost_a_generated_list_no_slot() -> None:
+    class Lists:
+        def generate(self, queries: Queries, k: int) -> Ranking:
+            items = np.tile(np.arange(k, dtype=np.int32), (len(queries), 1))
+            return Ranking(items, np.zeros(items.shape, np.float32))
+
+    exclude = Ragged.from_lists([[0, 1], []])
+    assert top_k(Lists(), asked(2), 3, 9, exclude=exclude).items.tolist() == [[2, 3, 4], [0, 1, 2]]
+    assert top_k(Lists(), asked(2), 3, 4, exclude=exclude).items.tolist() == [[2, 3, -1], [0, 1, 2]]
+
+
 def test_excluded_items_leave_generated_lists_and_the_rest_moves_up() -> None:
     class Lists:
         def generate(self, queries: Queries, k: int) -> Ranking:

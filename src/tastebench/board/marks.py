@@ -88,8 +88,8 @@ def _unconverged(cells: Sequence[Cell]) -> Mark | None:
         if any(e.record.fit is not None and e.record.fit.converged is False for e in cell.entries)
     ]
     return (
-        Mark("unconverged", f"still improving when epochs ran out: {', '.join(places)}")
-        if (places)
+        Mark("unconverged", f"epochs ran out before early stopping: {', '.join(places)}")
+        if places
         else None
     )
 

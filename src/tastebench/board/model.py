@@ -135,7 +135,7 @@ class Board:
         failed: Runs that failed, and why.
         notes: What a reader has to know about the whole.
         summary: What the numbers say, in one or two sentences.
-        version: Versions of Tastebench that measured.
+        versions: Of Tastebench, of the runs that are shown.
     """
 
     suite: str

@@ -4,7 +4,8 @@ Tokenisation, prompts, pooling, projection and normalisation are the model's own
 those of `SentenceTransformer.encode_document` and `encode_query`. What is ours is the order of work
 (batches by token count instead of by text count) and the layout and precision of the linear layers,
 which are used only if a measurement on the task's own texts finds no row below a cosine of 0.9999
-to the untouched float32 model.
+to the untouched float32 model. A model that is stored in half precision is not measured: where the
+device computes in it, it runs as its makers stored it, else in float32.
 """
 
 from __future__ import annotations

@@ -89,13 +89,16 @@ def top_k(
     """The `k` best items of every query; among equal scores the lower item index comes first.
 
     Excluded items are left out; slots for which there is no item hold -1. A recommender that
-    generates is asked for `k` items, and what follows an excluded one moves up.
+    generates need not know what is excluded: it is asked for as many items more as anyone has
+    excluded ones, and what follows an excluded item moves up.
 
     Raises:
         ProtocolError: As `rank_targets`.
     """
     if not isinstance(recommender, ScoresItems) and isinstance(recommender, GeneratesItems):
-        return _without(recommender.generate(queries, k), exclude)
+        spare = 0 if exclude is None else int(exclude.lengths.max(initial=0))
+        ranking = _without(recommender.generate(queries, min(k + spare, n_items)), exclude)
+        return Ranking(ranking.items[:, :k], ranking.scores[:, :k])
     items = np.full((len(queries), k), -1, np.int32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     batch, width = batch_shape(len(queries), n_items, budget)

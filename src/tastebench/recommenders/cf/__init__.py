@@ -1,1 +1,1 @@
-"""."""
+"""Collaborative filtering: sets of items per user, learned from text or ids."""

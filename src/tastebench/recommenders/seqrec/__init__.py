@@ -1,1 +1,1 @@
-"""."""
+"""Sequential recommendation: networks that read a history in order."""
