@@ -8,7 +8,7 @@ encoder or a recommender; there is no base class to inherit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -378,7 +378,3 @@ class Evaluation:
             name: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan")
             for name, v in self.values.items()
         }
-
-    def without_top(self) -> Evaluation:
-        """The same without the ranked items."""
-        return replace(self, top=None)

@@ -37,6 +37,6 @@ def test_only_finished_records_are_read(tmp_path: Path) -> None:
     (tmp_path / ".work" / "x" / "record").mkdir(parents=True)
     (tmp_path / ".work" / "x" / "record" / "record.json").write_text("{}")
     with pytest.raises(DataError, match="no records here"):
-        store.read_records(tmp_path)
+        store.find_records(tmp_path)
     with pytest.raises(UsageError, match="no folder"):
-        store.read_records(tmp_path / "absent")
+        store.find_records(tmp_path / "absent")

@@ -12,7 +12,7 @@ import numpy as np
 from tastebench.errors import DataError, UsageError
 from tastebench.files import canonical_json
 from tastebench.runs.record import Record
-from tastebench.runs.store import RECORD
+from tastebench.runs.store import find_records
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +89,7 @@ def load(root: Path) -> Loaded:
         UsageError: There is no such folder, or records of several plans lie under it.
         DataError: A record is unreadable, or there is none.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise UsageError(
-            f"no folder {root}", fix="tastebench quickstart writes one; --out of `run` names it"
-        )
-    paths = sorted(
-        path
-        for path in root.rglob(RECORD)
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    if not paths:
-        raise DataError("no records here", where=str(root), fix="tastebench run PLAN --out DIR")
+    paths = find_records(Path(root))
     return sort_out([Entry(Record.read(path), path.parent) for path in paths], str(root))
 
 

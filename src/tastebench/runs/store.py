@@ -60,14 +60,13 @@ def publish(finished: Path, target: Path) -> None:
         finished.rename(target)
 
 
-def read_records(root: Path) -> list[Record]:
-    """All records under a results folder, or under any folder below it, in path order.
+def find_records(root: Path) -> list[Path]:
+    """The files of all records under a results folder, or any folder below it, in order.
 
     Raises:
-        DataError: A record is unreadable, or there is none.
+        DataError: There is none.
         UsageError: There is no such folder.
     """
-    root = Path(root)
     if not root.is_dir():
         raise UsageError(
             f"no folder {root}", fix="tastebench quickstart writes one; --out of `run` names it"
@@ -79,4 +78,4 @@ def read_records(root: Path) -> list[Record]:
     )
     if not paths:
         raise DataError("no records here", where=str(root), fix="tastebench run PLAN --out DIR")
-    return [Record.read(path) for path in paths]
+    return paths
