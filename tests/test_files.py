@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -9,7 +10,9 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from safetensors import SafetensorError
 
 from tastebench import files
 
@@ -133,3 +136,43 @@ def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert files.home() == tmp_path / "tastebench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert files.home() == Path.home() / ".cache" / "tastebench"
+
+
+FULL = "No space left on device (os error 28)"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (pl.exceptions.ComputeError(f"parquet: underlying IO error: {FULL}"), errno.ENOSPC),
+        (pl.exceptions.ComputeError("parquet: Invalid thrift: transport error"), errno.ENOSPC),
+        (SafetensorError(f"Error while serializing: I/O error: {FULL}"), errno.ENOSPC),
+        (SafetensorError("I/O error: Permission denied (os error 13)"), errno.EACCES),
+        (OSError("2817000 requested and 442240 written"), errno.ENOSPC),
+    ],
+)
+def test_a_full_disk_is_the_same_error_whoever_met_it(
+    tmp_path: Path, error: Exception, code: int
+) -> None:
+    path = tmp_path / "x"
+    for making in (files.atomic_file, files.atomic_folder):
+        with pytest.raises(OSError, match=os.strerror(code)) as caught, making(path):
+            raise error
+        assert (caught.value.errno, caught.value.filename) == (code, str(path))
+        assert files.no_room(caught.value) == (code == errno.ENOSPC)
+        assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(FULL),
+        pl.exceptions.ComputeError("no such column"),
+        OSError(errno.EROFS, "Read-only file system", "y"),
+    ],
+)
+def test_other_errors_stay_what_they_are(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, files.atomic_file(tmp_path / "x"):
+        raise error
+    assert caught.value is error
+    assert not files.no_room(error)

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -22,7 +23,13 @@ from typing import Any
 
 import numpy as np
 
+HOME = "TASTEBENCH_HOME"
+"""The environment variable that says where things are kept."""
+
 _UMASK_LOCK = threading.Lock()
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CUT_SHORT = re.compile(r"requested and \d+ written")
+_SYSTEM_CODE = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -33,7 +40,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with plain_errors(path):
+            yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes files private; what is published follows the user's umask.
@@ -49,11 +57,46 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".tmp-"))
     try:
-        yield temporary
+        with plain_errors(path):
+            yield temporary
         temporary.chmod(0o777 & ~_umask())
         _publish(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether it is a full disk, a spent quota or a limit on files: nothing can be written."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+@contextmanager
+def plain_errors(path: Path) -> Iterator[None]:
+    """Turns failed writes of other libraries into the OSError of the system, naming `path`.
+
+    Polars and safetensors have exceptions of their own for a full disk, with the system's number in
+    the text; NumPy says how much it wrote.
+    """
+    try:
+        yield
+    except Exception as error:
+        code = _system_code(error)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def _system_code(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return errno.ENOSPC if error.errno is None and _CUT_SHORT.search(str(error)) else None
+    if type(error).__module__.partition(".")[0] not in ("polars", "safetensors"):
+        return None
+    found = _SYSTEM_CODE.search(str(error))
+    if found:
+        return int(found[1])
+    # A Parquet footer that could not be written has lost the number: it is the last thing written,
+    # so that want of room is by far the likeliest.
+    return errno.ENOSPC if "transport error" in str(error) else None
 
 
 def _umask() -> int:
@@ -132,7 +175,7 @@ def home() -> Path:
 
     It moves files, never a number: everything under it is keyed by content.
     """
-    given = os.environ.get("TASTEBENCH_HOME")
+    given = os.environ.get(HOME)
     if given:
         return Path(given).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")

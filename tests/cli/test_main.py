@@ -91,7 +91,7 @@ def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         (DataError("cut off", where="a.csv, row 3"), 4, "cut off\n  where: a.csv, row 3"),
         (DependencyError("not installed", fix="pip install x"), 4, "pip install x"),
         (ZeroDivisionError("division by zero"), 3, "internal error: ZeroDivisionError"),
-        (OSError(errno.ENOSPC, "No space left on device", "/d/x"), 3, "No space left"),
+        (OSError(errno.ENOSPC, "No space left on device", "/d/x"), 4, "fix:   free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/d/x"), 3, "Permission denied"),
     ],
 )

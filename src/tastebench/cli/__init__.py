@@ -25,7 +25,7 @@ from tastebench.cli import (
     run,
     show,
 )
-from tastebench.errors import TastebenchError
+from tastebench.errors import DataError, TastebenchError
 
 INTERNAL = 3
 INTERRUPTED = 130
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TastebenchError as error:
         return _report(f"error: {error}", error.exit_code, verbose)
     except OSError as error:
-        return _report(f"error: {_explain(error)}", INTERNAL, verbose)
+        return _report(f"error: {_explain(error)}", _code(error), verbose)
     except Exception as error:  # the last line of defence: short for users, whole with -v
         return _report(
             f"internal error: {type(error).__name__}: {error}\n"
@@ -108,5 +108,14 @@ def _report(message: str, code: int, verbose: bool) -> int:
 
 
 def _explain(error: OSError) -> str:
+    from tastebench.files import no_room
+
     where = f"\n  where: {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{where}"
+    fix = "\n  fix:   free some space and give the same command again" if no_room(error) else ""
+    return f"{error.strerror or error}{where}{fix}"
+
+
+def _code(error: OSError) -> int:
+    from tastebench.files import no_room
+
+    return DataError.exit_code if no_room(error) else INTERNAL

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import traceback
 from dataclasses import replace
@@ -33,25 +32,19 @@ def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
     )
 
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""A full disk, a spent quota, a limit on files: nothing more can be written."""
-
-
-def no_room(error: BaseException) -> bool:
-    """Whether something failed for want of room to write: then so would everything after it."""
-    return isinstance(error, OSError) and error.errno in NO_ROOM
-
-
 def explain(error: BaseException) -> Failure:
     """An error as it stands in a record: for a user's mistake no trace, never a folder's path."""
-    kind = "NoRoom" if no_room(error) else type(error).__name__
+    # For want of room everything after it would fail too, so the plan stops at this kind.
+    kind = "NoRoom" if files.no_room(error) else type(error).__name__
     if isinstance(error, TastebenchError):
         parts = (error.what, error.where, error.fix)
         what, where, fix = (without_folders(part) if part else None for part in parts)
         return Failure(kind=kind, what=what or kind, where=where, fix=fix)
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     trace = tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames)
-    return Failure(kind=kind, what=without_folders(str(error)) or kind, trace=trace)
+    # What others raise often says little without its kind: `KeyError: 'user'`.
+    what = f"{kind}: {without_folders(str(error))}" if str(error) else kind
+    return Failure(kind=kind, what=what, trace=trace)
 
 
 def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tastebench import files
 from tastebench.contracts import FitReport, RecommenderCard
 from tastebench.errors import ProtocolError
 from tastebench.runs import environment, latency, limits, outputs, store
@@ -16,7 +17,6 @@ from tastebench.runs.compose import (
     groups,
     intervals,
     leaks,
-    no_room,
     now,
     number,
 )
@@ -40,7 +40,7 @@ def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
         with limits.threads(job.run.spec.threads):
             record = _Performance(job, card, around).carry_out()
     except OSError as error:
-        if no_room(error):
+        if files.no_room(error):
             raise
         record = failed(job, error, time.perf_counter() - began)
     except Exception as error:  # a plan goes on, whatever went wrong in one of its runs
@@ -95,7 +95,8 @@ class _Performance:
         wall_seconds = time.perf_counter() - self.began
         folder = self.job.work / "record"
         outputs.clear(folder)
-        outputs.write_tables(folder, self.dataset, asked, test, tuned)
+        with files.plain_errors(folder):
+            outputs.write_tables(folder, self.dataset, asked, test, tuned)
         cost = Cost(
             wall_seconds=wall_seconds,
             fit_seconds=tuned.seconds,
