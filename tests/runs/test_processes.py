@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
+from tastebench.runs import processes
 from tastebench.runs.processes import Listener, Work, run_all
 from tastebench.runs.record import Failure
 
@@ -17,12 +20,17 @@ import os
 import signal
 from pathlib import Path
 
+from tastebench import files
 from tastebench.errors import DataError
 
 
 def write(path, around):
     around.tell("writing")
     Path(path).write_text(str(os.getpid()))
+
+
+def write_home(path, around):
+    Path(path).write_text(str(files.home()))
 
 
 def die(path, around):
@@ -137,3 +145,23 @@ def test_a_script_without_a_main_guard_does_not_start_itself_again(tmp_path: Pat
     )
     assert done.stdout == "once\n"
     assert (tmp_path / "pid").exists()
+
+
+def test_a_process_keeps_things_where_its_starter_does(
+    work: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("one", "other"):
+        monkeypatch.setenv("TASTEBENCH_HOME", str(tmp_path / place))
+        run_all([work(place, "write_home", tmp_path / "home")], 1, Diary())
+        assert (tmp_path / "home").read_text() == str(tmp_path / place)
+
+
+def test_what_is_started_never_hears_of_ctrl_c() -> None:
+    def blocked() -> bool:
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    with processes._no_interrupts():
+        assert blocked()
+        resource_tracker.ensure_running()
+        assert blocked()
+    assert not blocked()

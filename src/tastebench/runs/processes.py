@@ -21,11 +21,13 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
+from tastebench import files
 from tastebench.runs.compose import explain
 from tastebench.runs.job import Surroundings
 from tastebench.runs.record import Failure
@@ -124,9 +126,11 @@ class _Crew:
     def _start(self, work: Work) -> _Live:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(  # type: ignore[attr-defined]
-            target=_main, args=(theirs, work.target, work.argument, work.log), daemon=True
+            target=_main,
+            args=(theirs, work.target, work.argument, work.log, files.home()),
+            daemon=True,
         )
-        with _no_main_module():
+        with _no_main_module(), _no_interrupts():
             process.start()
         theirs.close()
         self.listener.started(work.key)
@@ -182,10 +186,12 @@ def _cause(exit_code: int | None) -> str:
 # ---------------------------------------------------------------------------- inside the process
 
 
-def _main(pipe: Connection, target: Target, argument: Any, log: Path) -> None:
+def _main(pipe: Connection, target: Target, argument: Any, log: Path, home: Path) -> None:
     # Ctrl-C reaches the whole process group; what to do about it is the starter's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # The server's environment is that of its first process; the starter's may have changed since.
+    os.environ[files.HOME] = str(home)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
@@ -237,6 +243,23 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tastebench.runs.warm"])
     return context
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until this ends; the server started here never hears it.
+
+    Else it dies of it while it loads the libraries, and prints where.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # started inside, it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
