@@ -48,7 +48,12 @@ def test_exit_codes_and_what_survives_pickling(kind: type[TastebenchError], code
         ("minillm", ["random", "minilm"], "did you mean minilm?"),
         ("ndgc", ["ndcg", "recall"], "did you mean ndcg?"),
         ("zzz", ["b", "a"], "known: a, b"),
-        ("zzz", [], "known: "),
+        ("zzz", [], "there are none"),
+        (
+            "zzz",
+            [f"a{i:02}" for i in range(30)],
+            f"known: {', '.join(f'a{i:02}' for i in range(20))}, ... (30 in all)",
+        ),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], hint: str) -> None:

@@ -67,8 +67,12 @@ def _rebuild(
     return cls(what, where=where, fix=fix)
 
 
+_MANY = 20
+"""Names that a message lists at most."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, else all of them.
+    """A hint for an unknown name: the nearest known ones, else all of them, or the first of many.
 
     >>> did_you_mean("minillm", ["minilm", "random"])
     'did you mean minilm?'
@@ -77,4 +81,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if not known:
+        return "there are none"
+    more = f", ... ({len(known)} in all)" if len(known) > _MANY else ""
+    return f"known: {', '.join(known[:_MANY])}{more}"

@@ -66,3 +66,16 @@ def test_a_folder_without_records_is_missing_data(
 ) -> None:
     assert main(["board", str(tmp_path)]) == 4
     assert "tastebench run PLAN --out DIR" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_said(
+    tree: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    assert main(["board", str(tree()), "--svg", str(taken)]) == 2
+    out, err = capsys.readouterr()
+    assert "cannot write the picture" in err
+    assert f"where: {taken}" in err
+    assert out == ""
+    assert not list(tmp_path.glob(".tmp-*"))

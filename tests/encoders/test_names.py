@@ -27,6 +27,9 @@ def test_a_typo_gets_the_nearest_name():
         get_encoder("minllm")
     with pytest.raises(UsageError, match="did you mean tfidf-svd"):
         get_encoder("shuffled:tfidf_svd")
+    for nothing in ("", "shuffled:"):  # not the folder it is called in
+        with pytest.raises(UsageError, match="unknown encoder ''"):
+            get_encoder(nothing)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tastebench.board.model import Board
 
 
 def board(
@@ -35,7 +38,6 @@ def board(
     from tastebench.board import export, read_board
     from tastebench.board.model import row_by_of
     from tastebench.errors import UsageError
-    from tastebench.files import write_text
 
     if json + csv + markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other", fix="choose one")
@@ -43,9 +45,7 @@ def board(
         folder, metric=metric, mixed=mixed, row_by=None if row_by is None else row_by_of(row_by)
     )
     if svg is not None:
-        from tastebench.board.picture import to_svg
-
-        write_text(svg, to_svg(made))
+        _draw(made, svg)
     if json or csv or markdown:
         form = export.to_json if json else export.to_csv if csv else export.to_markdown
         sys.stdout.write(form(made))
@@ -53,6 +53,19 @@ def board(
     from tastebench.board.render import output_console, print_board
 
     print_board(made, output_console())
+
+
+def _draw(made: Board, path: Path) -> None:
+    from tastebench.board.picture import to_svg
+    from tastebench.errors import UsageError
+    from tastebench.files import write_text
+
+    try:
+        write_text(path, to_svg(made))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the picture: {error.strerror}", where=str(path), fix="--svg FILE"
+        ) from error
 
 
 def register(app: typer.Typer) -> None:

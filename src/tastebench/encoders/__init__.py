@@ -62,7 +62,7 @@ def get_encoder(
         return make_shuffled(base, seed)
     if name in ENCODERS:
         return ENCODERS.get(name).build(seed)
-    if not _looks_like_a_model(name):
+    if not name or not _looks_like_a_model(name):
         known = [*ENCODERS.names(), f"{_SHUFFLED}minilm"]
         raise UsageError(
             f"unknown encoder {name!r}: {did_you_mean(name, known)}",
