@@ -82,6 +82,18 @@ def test_events_without_times_keep_the_raw_order() -> None:
     assert events.item.tolist() == [1, 0, 2, 1, 0]
 
 
+@pytest.mark.parametrize("missing", [None, 1])
+def test_what_was_shown_and_not_taken_is_no_event(missing: int | None) -> None:
+    label = pl.Series("label", [1, 0, missing, 0, 1])
+    shop = Dataset.create(CARD, Tables(ITEMS, CLICKS.with_columns(label)))
+    events = shop.events()
+    # The same order as without labels (rows 2, 0, 4, 3, 1), less rows 1 and 3.
+    assert events.row.tolist() == [2, 0, 4]
+    assert events.item.tolist() == [0, 2, 1]
+    assert events.time is not None and events.time.tolist() == [-20, 30, 100_000_000_000]
+    assert shop.n_users == 2
+
+
 def test_events_are_computed_once_and_cannot_be_written_to(shop: Dataset) -> None:
     assert shop.events() is shop.events()
     with pytest.raises(ValueError, match="read-only"):

@@ -131,6 +131,8 @@ def test_typed_parquet_ids_join_with_text_ids(shop: Shop) -> None:
     assert data.tables.interactions is not None
     assert data.tables.interactions["item_id"].to_list() == ["1", "2"]
     assert data.tables.interactions["label"].to_list() == [1, 0]
+    assert data.events().row.tolist() == [0]
+    assert any("1 of the interactions have label 0" in n for n in data.manifest["import"]["notes"])
 
 
 def test_known_names_need_no_map_and_texts_are_found(shop: Shop) -> None:

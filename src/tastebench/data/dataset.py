@@ -25,7 +25,9 @@ _ABOUT = "dataset.json"
 
 
 class Events(NamedTuple):
-    """The interactions as arrays, sorted by user, then time, then raw row.
+    """What users took, as arrays sorted by user, then time, then raw row.
+
+    Interactions with label 0 were shown and not taken: they are no events.
 
     Attributes:
         user: Row in `Dataset.user_ids`, int64 `[n]`, ascending.
@@ -95,7 +97,7 @@ class Dataset:
         return self.tables.interactions["user_id"].unique(maintain_order=True)
 
     def events(self) -> Events:
-        """The interactions as sorted index arrays; computed once, not to be written to."""
+        """What users took as sorted index arrays; computed once, not to be written to."""
         return self._events
 
     @cached_property
@@ -108,6 +110,7 @@ class Dataset:
         item = positions(frame["item_id"], self.item_ids).astype(np.int32)
         time = None if frame["time"].null_count() else frame["time"].to_numpy()
         order = np.lexsort((frame["row"].to_numpy(), *(() if time is None else (time,)), user))
+        order = order[(frame["label"].fill_null(1) == 1).to_numpy()[order]]
         time = None if time is None else time[order]
         events = Events(user[order], item[order], time, order)
         for array in events:

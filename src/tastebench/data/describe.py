@@ -179,7 +179,7 @@ def describe(dataset: Dataset) -> Description:
     """Looks at every table of `dataset` once."""
     tables = dataset.tables
     interactions = tables.interactions
-    has_any = interactions is not None and len(interactions) > 0
+    has_any = len(dataset.events().user) > 0
     return Description(
         card=dataset.card,
         fingerprint=dataset.fingerprint,
