@@ -82,8 +82,8 @@ def interactions_table(
             frame = frame.with_columns(_cell_numbers(frame[column], mapped))
     if "label" in frame.columns and (shown := int((frame["label"] == 0).sum())):
         understood.notes.append(
-            f"{shown:,} of the interactions have label 0, shown and not taken: no task takes them for a "
-            "user's choice"
+            f"{shown:,} of the interactions have label 0, shown and not taken: no task takes them "
+            "for a user's choice"
         )
     frame = frame.with_columns(row=pl.Series(mapped.rows))
     keep = _with_ids(frame, mapped, understood)

@@ -31,10 +31,11 @@ def test_neighbouring_users_and_items_are_unrelated(scores: np.ndarray) -> None:
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
 
 
+@pytest.mark.parametrize("seed", [5, 2**40 + 5])
 def test_the_seed_changes_everything(
-    scores: np.ndarray, fitted: Callable[..., Any], problem: Callable[..., CfProblem]
+    seed: int, scores: np.ndarray, fitted: Callable[..., Any], problem: Callable[..., CfProblem]
 ) -> None:
-    other = fitted(CARD, problem([[0]], 500), seed=5)
+    other = fitted(CARD, problem([[0]], 500), seed=seed)
     again = other.scores(Queries(400, user=np.arange(400)), slice(0, 500))
     assert abs(np.corrcoef(scores.ravel(), again.ravel())[0, 1]) < 0.01
 

@@ -30,7 +30,8 @@ class Random:
 
     def scores(self, queries: Queries, items: slice) -> np.ndarray:
         """Uniform in [0, 1), float32 `[n, len(items)]`."""
-        query = mix(_identity(queries).astype(np.uint32) ^ mix(np.array([self.seed], np.uint32)))
+        seed = mix(np.array([self.seed % 2**32], np.uint32))
+        query = mix(_identity(queries).astype(np.uint32) ^ seed)
         item = np.arange(items.start, items.stop, dtype=np.uint32) * np.uint32(0x9E3779B9)
         bits = mix(query[:, None] + item)
         bits >>= np.uint32(8)
