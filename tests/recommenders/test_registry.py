@@ -12,7 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from tastebench.contracts import FORMS, FitReport, Items, Queries, RecommenderCard
 from tastebench.errors import UsageError
-from tastebench.recommenders import RECOMMENDERS, as_recommender, get_recommender
+from tastebench.recommenders import (
+    RECOMMENDERS,
+    as_recommender,
+    build_recommender,
+    get_recommender,
+)
 from tastebench.registry import Registry
 
 
@@ -98,3 +103,31 @@ def test_what_cannot_be_a_recommender(change: dict[str, Any], message: str) -> N
     given = {"build": Constant, "tasks": ["cf"], "representations": ["vector"], **change}
     with pytest.raises(UsageError, match=message):
         as_recommender(name="mine", **given)
+
+
+class Untaught:
+    def scores(self, queries: Queries, items: slice) -> np.ndarray:
+        return np.zeros((len(queries), 1))
+
+
+class Mute:
+    def fit(self, problem: Any, items: Items, trainer: Any) -> FitReport:
+        return FitReport(parameters=0, seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (Untaught, r"Untaught has no method fit(.|\n)*recommender 'mine'(.|\n)*fit\(problem"),
+        (Mute, r"Mute has neither scores nor generate(.|\n)*scores\(queries, items\)"),
+    ],
+)
+def test_a_missing_method_is_named(build: type, message: str) -> None:
+    card = as_recommender(build, "mine", tasks=["cf"], representations=["id"])
+    with pytest.raises(UsageError, match=message):
+        build_recommender(card, card.config())
+
+
+def test_what_has_the_methods_is_built() -> None:
+    card = as_recommender(Constant, "constant", tasks=["cf"], representations=["id"])
+    assert isinstance(build_recommender(card, card.config()), Constant)

@@ -8,6 +8,7 @@ import pytest
 from tastebench.contracts import EncoderCard
 from tastebench.data.dataset import Dataset
 from tastebench.errors import UsageError
+from tastebench.recommenders import get_recommender
 from tastebench.runs.expand import Expansion, Resources, expand
 from tastebench.runs.plan import make_plan
 
@@ -62,6 +63,31 @@ def test_what_the_dataset_cannot_do_is_said(tiny: Dataset) -> None:
     assert labels(found) == ["cf popularity 0"]
     assert any("tiny has no search" in note for note in found.notes)
     assert any("oracle needs a generated dataset" in note for note in found.notes)
+    assert not any("oracle runs nowhere" in note for note in found.notes)
+
+
+def test_what_no_run_uses_is_said(tiny: Dataset) -> None:
+    found = expanded(
+        tiny,
+        tasks=["cf"],
+        encoders=["good"],
+        recommenders=["ease", "dot"],
+        representations=["id", "text"],
+    )
+    assert labels(found) == ["cf ease 0"]
+    assert found.notes == (
+        "dot runs nowhere in this plan: it can search",
+        "encoder good is not used: no recommender here reads vectors",
+        "representation text is not used: no recommender here takes it",
+    )
+    assert expanded(tiny, encoders=["good"]).notes == ()
+
+
+def test_a_recommender_of_the_callers_must_name_tasks_that_exist(tiny: Dataset) -> None:
+    card = replace(get_recommender("ease"), name="mine", tasks=("seqrecs",))
+    plan = make_plan({"name": "s", "datasets": ["tiny"], "recommenders": ["mine"]})
+    with pytest.raises(UsageError, match="unknown task 'seqrecs': did you mean seqrec"):
+        expand(plan, Resources({"tiny": tiny}, CARDS, {"mine": card}))
 
 
 def test_a_grid_belongs_to_those_who_have_the_parameter_and_to_the_first_seed(
@@ -172,6 +198,15 @@ def test_a_run_with_an_unknown_revision_is_always_done_again(tiny: Dataset) -> N
             "unknown key 'historylength': did you mean history_length",
         ),
         ({"recommenders": ["ease"], "protocol": {"fc": {}}}, "unknown task 'fc'"),
+        (
+            {"recommenders": ["ease"], "representations": ["id+vectr"]},
+            "no form 'vectr' in representation 'id+vectr': did you mean vector",
+        ),
+        ({"recommenders": ["ease"], "text_recipe": "titel"}, "unknown text recipe 'titel'"),
+        (
+            {"recommenders": ["random"], "grid": {"lr": [1]}},
+            "no recommender of the plan has a hyper-parameter 'lr': there are none",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tiny: Dataset, plan: dict[str, Any], message: str) -> None:

@@ -54,7 +54,11 @@ def test_a_dataset_may_say_where_its_raw_files_lie(tmp_path: Path) -> None:
         (MINIMAL + "grid: {lr: []}\n", "grid.lr must not be empty", "line 3"),
         (MINIMAL + "name: other\n", "key 'name' stands twice", "lines 1 and 3"),
         ("name: s\n", "'datasets' is missing", "plan.yaml"),
-        ("name: a/b\ndatasets: [x]\n", "name: String should match pattern", "line 1"),
+        (
+            "name: a/b\ndatasets: [x]\n",
+            "name: letters, digits, '.', '_' and '-' only, got 'a/b'",
+            "line 1",
+        ),
         ("name: [s\n", "not valid YAML", "line"),
         ("- name\n", "a plan is a mapping", "plan.yaml"),
         ("", "a plan is a mapping", "plan.yaml"),
@@ -73,9 +77,13 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no plan at .*absent\.yaml"):
         load_plan(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(UsageError, match="cannot read the plan"):
+    with pytest.raises(UsageError, match="cannot read the plan: Is a directory"):
+        load_plan(tmp_path)
+    with pytest.raises(UsageError, match=r"not UTF-8: byte 0xe9 at offset 9(.|\n)*save it as"):
         load_plan(tmp_path / "latin.yaml")
-    with pytest.raises(UsageError, match="cannot read the plan"):
+    with pytest.raises(UsageError, match="cannot read the plan: Is a directory"):
+        load_plan(tmp_path)
+    with pytest.raises(UsageError, match=r"not UTF-8: byte 0xe9 at offset 9(.|\n)*save it as"):
         load_plan(tmp_path)
 
 

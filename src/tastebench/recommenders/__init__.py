@@ -13,11 +13,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tastebench.contracts import FORMS, Recommender, RecommenderCard
+from tastebench.contracts import (
+    FORMS,
+    GeneratesItems,
+    Recommender,
+    RecommenderCard,
+    ScoresItems,
+)
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.registry import Registry
 
-__all__ = ["RECOMMENDERS", "NoParameters", "as_recommender", "get_recommender"]
+__all__ = ["RECOMMENDERS", "NoParameters", "as_recommender", "build_recommender", "get_recommender"]
 
 RECOMMENDERS: Registry[RecommenderCard] = Registry(
     "recommender",
@@ -98,6 +104,28 @@ def as_recommender(
         config=config or NoParameters,
         build=make,
     )
+
+
+def build_recommender(card: RecommenderCard, config: BaseModel) -> Recommender:
+    """A recommender that has learnt nothing yet.
+
+    Raises:
+        UsageError: What the card builds lacks a method that every run calls.
+    """
+    made: object = card.build(config)
+    if not isinstance(made, Recommender):
+        raise UsageError(
+            f"{type(made).__name__} has no method fit, so it is no recommender",
+            where=f"recommender {card.name!r}",
+            fix="give it one: fit(problem, items, trainer) -> FitReport",
+        )
+    if not isinstance(made, (ScoresItems, GeneratesItems)):
+        raise UsageError(
+            f"{type(made).__name__} has neither scores nor generate, so it recommends nothing",
+            where=f"recommender {card.name!r}",
+            fix="give it one: scores(queries, items) -> array of shape [n, items]",
+        )
+    return made
 
 
 def _check_representations(name: str, representations: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from tastebench.contracts import EncoderCard, RecommenderCard
+from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
 from tastebench.runs.material import texts_left_open
@@ -108,7 +108,8 @@ def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expans
         UsageError: A name, hyper-parameter or protocol field is unknown, no run is left, or a
             recommender reads vectors and the plan names no encoder.
     """
-    _check_tasks(plan)
+    _check_tasks(plan, resources)
+    _check_representations(plan)
     _check_grid(plan, resources)
     notes: list[str] = []
     runs = [
@@ -122,16 +123,18 @@ def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expans
             "the plan has no runs: " + ("; ".join(notes) or "nothing is left of it"),
             fix="tastebench show DATASET says which tasks a dataset supports",
         )
+    notes += _idle(plan, resources, runs, notes)
     return Expansion(tuple(runs), tuple(dict.fromkeys(notes)))
 
 
 # ------------------------------------------------------------------------------------------ tasks
 
 
-def _check_tasks(plan: Plan) -> None:
+def _check_tasks(plan: Plan, resources: Resources) -> None:
     from tastebench.tasks import TASKS
 
-    for name in [*(plan.tasks or ()), *plan.protocol]:
+    brought = [name for card in resources.recommenders.values() for name in card.tasks]
+    for name in [*(plan.tasks or ()), *plan.protocol, *brought]:
         TASKS.get(name)
 
 
@@ -221,6 +224,40 @@ def _representations(
             )
     accepted = tuple(r for r in plan.representations or () if r in card.representations)
     return choice.representations or accepted or card.representations[:1]
+
+
+def _check_representations(plan: Plan) -> None:
+    """What items are fed as must exist, also where nobody takes it."""
+    from tastebench.data.text import get_recipe
+
+    where = f"plan {plan.name!r}"
+    for representation in plan.representations or ():
+        for form in representation.split("+"):
+            if form not in FORMS:
+                raise UsageError(
+                    f"no form {form!r} in representation {representation!r}: "
+                    f"{did_you_mean(form, FORMS)}",
+                    where=f"representations of {where}",
+                )
+    if plan.text_recipe is not None:
+        get_recipe(plan.text_recipe)
+
+
+def _idle(
+    plan: Plan, resources: Resources, runs: Sequence[Run], notes: Sequence[str]
+) -> Iterator[str]:
+    """What the plan names and no run uses, in a sentence each."""
+    for name in (choice.name for choice in plan.recommenders or ()):
+        said = any(note.startswith(f"{name} ") for note in notes)
+        if not said and not any(run.spec.recommender == name for run in runs):
+            tasks = ", ".join(resources.recommender(name).tasks)
+            yield f"{name} runs nowhere in this plan: it can {tasks}"
+    for name in plan.encoders:
+        if not any(run.spec.encoder == name for run in runs):
+            yield f"encoder {name} is not used: no recommender here reads vectors"
+    for representation in plan.representations or ():
+        if not any(run.spec.representation == representation for run in runs):
+            yield f"representation {representation} is not used: no recommender here takes it"
 
 
 def _encoders(plan: Plan, card: RecommenderCard, forms: Sequence[str]) -> tuple[str | None, ...]:

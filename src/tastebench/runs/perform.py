@@ -140,10 +140,11 @@ class _Performance:
         return {key: record.spec.params[key] for key in self.spec.grid}
 
     def _fit(self, params: dict[str, Any], folder: Path) -> Fitted:
+        from tastebench.recommenders import build_recommender
         from tastebench.training.fit import FabricTrainer
 
         config = self.card.config(**{**self.spec.params, **params})
-        recommender = self.card.build(config)
+        recommender: Any = build_recommender(self.card, config)
         validation = self._validation
         trainer = FabricTrainer(
             seed=self.spec.seed,

@@ -137,8 +137,14 @@ def load_plan(path: Path, settings: Sequence[str] = ()) -> Plan:
         raise UsageError(
             f"no plan at {path}", fix="tastebench list suites, or give the path of a YAML file"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the plan: {error}", where=str(path)) from error
+    except OSError as error:
+        raise UsageError(f"cannot read the plan: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the plan is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}",
+            where=str(path),
+            fix="save it as UTF-8",
+        ) from error
     value, lines = parse_yaml(text, str(path))
     return make_plan(value, where=str(path), lines=lines, settings=settings)
 
@@ -173,6 +179,8 @@ def describe_invalid(error: ValidationError, model: type[BaseModel]) -> tuple[st
         return f"unknown key {path[-1]!r}: {did_you_mean(str(path[-1]), known)}", path
     if first["type"] == "missing":
         return f"{key!r} is missing", path
+    if first["type"] == "string_pattern_mismatch":
+        return f"{key}: letters, digits, '.', '_' and '-' only, got {first['input']!r}", path
     if first["type"] == "too_short":
         return f"{key} must not be empty", path
     message = first["msg"].removeprefix("Value error, ")
