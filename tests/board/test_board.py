@@ -314,15 +314,22 @@ def test_different_tasks_and_datasets_have_protocols_of_their_own(
 def test_other_budgets_are_marked_and_the_untunable_have_none(
     board_of: Callable[..., Board], record: Make
 ) -> None:
-    usual = Budget(trials=3, epochs=300, seeds=(0,))
+    usual = Budget(trials=3, epochs=300, patience=10, seeds=(0,))
+    short = Budget(trials=1, epochs=50, patience=10)
     board = board_of(
         record(encoder="a", budget=usual, budget_id="usual"),
         record(encoder="b", budget=usual, budget_id="usual"),
-        record(encoder="c", budget=Budget(trials=1, epochs=50), budget_id="less"),
+        record(encoder="c", budget=short, budget_id="less"),
+        # As many trials, over a grid of its own and without epochs: the same budget.
+        record("seqrec", "ease", budget=Budget(trials=3, grid={"l2": [1, 2, 3]}), budget_id="l2"),
+        record("seqrec", "item-knn", budget=Budget(trials=2), budget_id="two"),
         record("seqrec", "popularity", budget_id="nothing"),
     )
     marks = {row.name: [mark.text for mark in row.marks] for row in board.rows}
-    assert marks.pop("c") == ["other tuning budget on seqrec/shop (1 trial, 50 epochs, 1 seed)"]
+    assert marks.pop("c") == [
+        "other tuning budget on seqrec/shop (1 trial, 1 seed, 50 epochs, patience 10)"
+    ]
+    assert marks.pop("item-knn") == ["other tuning budget on seqrec/shop (2 trials, 1 seed)"]
     assert not any(marks.values())
 
 

@@ -45,20 +45,39 @@ def _protocol(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
 
 
 def _budget(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
-    """Tuned with another budget than most of its column; what cannot be tuned has no budget."""
+    """Tuned with another budget than most of its column; what cannot be tuned has no budget.
+
+    What is compared is what was spent: trials and seeds of everyone, epochs and patience of what is
+    trained by epochs. Which hyper-parameters the trials went through is each recommender's own
+    affair: EASE has no learning rate.
+    """
     other = []
     for cell in cells:
         if not _tunable(cell):
             continue
         rivals = [one for one in everyone if _same_place(one, cell) and _tunable(one)]
-        if cell.record.budget_id != main_protocol(one.record.budget_id for one in rivals):
-            budget = cell.record.budget
-            seeds = len(budget.seeds)
-            parts = [f"{budget.trials} trial{'s' * (budget.trials != 1)}"]
-            parts += [f"{budget.epochs} epochs"] if budget.epochs is not None else []
-            parts += [f"{seeds} seed{'s' * (seeds != 1)}"]
-            other.append(f"{_place(cell)} ({', '.join(parts)})")
+        if any(
+            spent(cell) != main_protocol(filter(None, map(spent, rivals)))
+            for spent in (_trials, _epochs)
+            if spent(cell)
+        ):
+            parts = [_trials(cell), _epochs(cell)]
+            other.append(f"{_place(cell)} ({', '.join(part for part in parts if part)})")
     return Mark("budget", f"other tuning budget on {', '.join(other)}") if other else None
+
+
+def _trials(cell: Cell) -> str:
+    budget = cell.record.budget
+    seeds = len(budget.seeds)
+    return f"{budget.trials} trial{'s' * (budget.trials != 1)}, {seeds} seed{'s' * (seeds != 1)}"
+
+
+def _epochs(cell: Cell) -> str:
+    """Empty for what is not trained by epochs."""
+    budget = cell.record.budget
+    if budget.epochs is None:
+        return ""
+    return f"{budget.epochs} epochs, patience {budget.patience}"
 
 
 def _control(row: Row, rows: Sequence[Row], columns: Sequence[Column]) -> Mark | None:
