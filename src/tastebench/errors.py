@@ -71,6 +71,15 @@ _MANY = 20
 """Names that a message lists at most."""
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things, for messages.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown name: the nearest known ones, else all of them, or the first of many.
 

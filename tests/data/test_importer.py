@@ -195,9 +195,7 @@ def test_times_in_two_units_are_refused_unless_meant(shop: Shop) -> None:
 
 
 def test_rows_that_cannot_be_used_are_dropped_counted_and_located(shop: Shop) -> None:
-    clicks = (
-        CLICKS + "u3,A1,soon,1,1\n,A2,1452647385,1,1\nu3,,1452647385,1,1\nu3,ZZ,1452647386,1,1\n"
-    )
+    clicks = CLICKS + "u3,A1,,1,1\n,A2,1452647385,1,1\nu3,,1452647385,1,1\nu3,ZZ,1452647386,1,1\n"
     data = shop.read(clicks=clicks + "u3,A1,1452647387,2,1\n" * 3)
     made = data.manifest
     assert made["import"]["dropped"] == {
@@ -210,7 +208,9 @@ def test_rows_that_cannot_be_used_are_dropped_counted_and_located(shop: Shop) ->
 
 def test_repeated_items_are_refused_unless_the_first_is_asked_for(shop: Shop) -> None:
     items = ITEMS + "A1,Other mug,,,4,05\n"
-    with pytest.raises(DataError, match=r"1 rows of items repeat an id: row 5 \('A1'\)") as caught:
+    with pytest.raises(
+        DataError, match=r"1 row of items with an id seen before: row 5 \('A1'\)"
+    ) as caught:
         shop.read(items)
     assert "--duplicates first" in str(caught.value)
     data = shop.read(items, duplicates="first")
@@ -222,7 +222,7 @@ def test_repeated_items_are_refused_unless_the_first_is_asked_for(shop: Shop) ->
 
 def test_unreadable_rows_are_refused_or_dropped(shop: Shop) -> None:
     clicks = CLICKS + "u1,A1,1452647388,1,1,too,many\n"
-    with pytest.raises(DataError, match="1 rows cannot be read"):
+    with pytest.raises(DataError, match="1 row cannot be read"):
         shop.read(clicks=clicks)
     data = shop.read(clicks=clicks, bad_rows="drop")
     assert data.manifest["import"]["dropped"] == {
@@ -253,7 +253,7 @@ def test_unreadable_rows_are_refused_or_dropped(shop: Shop) -> None:
         ),
         (
             {"clicks": CLICKS.replace("NA", "good")},
-            r"stars is not a number in 1 rows, e.g. 'good'(.|\n)*row 4",
+            r"stars is not a number in 1 row, e.g. 'good'(.|\n)*row 4",
         ),
         ({"clicks": "uid,sku,ts,stars\n"}, "the file has no rows"),
     ],
@@ -262,6 +262,19 @@ def test_what_cannot_be_meant_is_said(shop: Shop, changed: dict[str, Any], says:
     with pytest.raises(TastebenchError, match=says) as caught:
         shop.read(**changed)
     assert caught.value.fix
+
+
+def test_a_time_that_cannot_be_read_is_refused_unless_it_may_be_dropped(shop: Shop) -> None:
+    clicks = CLICKS + "u3,A1,soon,1,1\nu3,A2,,1,1\nu3,A2, NA ,1,1\n"
+    with pytest.raises(DataError, match=r"ts is no time in 1 row, e.g. 'soon'") as caught:
+        shop.read(clicks=clicks)
+    assert caught.value.where is not None
+    assert caught.value.where.endswith("clicks.csv, row 5")
+    assert "--bad-rows drop" in str(caught.value)
+    data = shop.read(clicks=clicks, bad_rows="drop")
+    assert data.manifest["import"]["dropped"] == {
+        "interactions without a readable time": {"rows": 3, "first": [5, 6, 7]}
+    }
 
 
 def test_most_times_must_be_readable(shop: Shop) -> None:

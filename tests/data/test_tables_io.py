@@ -93,7 +93,7 @@ CSV = "a,b\n1,2\n3,4,5\n6\n7,8,9\n"
             r"2 rows cannot be read: more than 2 fields(.|\n)*row 3, 5(.|\n)*--bad-rows drop",
         ),
         ("x.csv", 'a,b\n1,"x\n2,y\n', r"opened and never closed(.|\n)*row 2"),
-        ("x.csv", 'a,b\n1,"x"y\n2,z\n', r"1 rows cannot be read(.|\n)*row 2"),
+        ("x.csv", 'a,b\n1,"x"y\n2,z\n', r"1 row cannot be read(.|\n)*row 2"),
         ("x.csv", "a,a\n1,2,3\n", "names a column twice"),
         (
             "x.csv",
@@ -108,7 +108,7 @@ CSV = "a,b\n1,2\n3,4,5\n6\n7,8,9\n"
             r"2 rows cannot be read: no JSON object(.|\n)*row 2, 3",
         ),
         ("x.json", '[{"a": 1},\n{"a": ', r"this is not JSON(.|\n)*row 2"),
-        ("x.json", '[{"a": 1}, 5]', "1 rows cannot be read: no JSON object"),
+        ("x.json", '[{"a": 1}, 5]', "1 row cannot be read: no JSON object"),
     ],
 )
 def test_broken_files_are_said(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
@@ -159,6 +159,10 @@ def test_a_missing_file_and_an_unknown_format_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_table(tmp_path / "nowhere" / "item.csv")
     with pytest.raises(UsageError, match="cannot tell the format"):
+        read_table(tmp_path / "x.docx")
+    with pytest.raises(UsageError, match=r"x.xlsx is a spreadsheet(.|\n)*save it as CSV"):
         read_table(tmp_path / "x.xlsx")
+    with pytest.raises(DataError, match="this is a folder, not a file"):
+        read_table(tmp_path)
     with pytest.raises(UsageError, match="no encoding 'klingon'"):
         read_table(tmp_path / "items.csv", encoding="klingon")

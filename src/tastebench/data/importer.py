@@ -98,7 +98,7 @@ def import_dataset(
 
     catalogue = items_table(mapped["items"], options, understood)
     columns = text_columns(mapped["items"], catalogue, text)
-    catalogue = as_texts(catalogue, columns, understood)
+    catalogue = as_texts(catalogue, columns, understood, str(items))
     tables = Tables(
         items=catalogue,
         interactions=interactions_table(mapped["interactions"], options, understood)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.errors import DataError, UsageError, counted, did_you_mean
 
 BadRows = Literal["error", "drop"]
 
@@ -33,6 +33,8 @@ _FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+
+_SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,12 @@ def read_table(
 def _kind(path: Path) -> str:
     endings = [ending.lower() for ending in path.suffixes[-2:]]
     ending = endings[-2] if endings[-1:] == [".gz"] and len(endings) > 1 else (endings or [""])[-1]
+    if path.is_dir():
+        raise DataError("this is a folder, not a file", where=str(path), fix="name a file in it")
+    if ending in _SPREADSHEETS:
+        raise UsageError(
+            f"{path.name} is a spreadsheet", where=str(path), fix="save it as CSV and give that"
+        )
     if ending not in _FORMATS:
         raise UsageError(
             f"cannot tell the format of {path.name}",
@@ -187,7 +195,12 @@ def _delimited(text: bytes, delimiter: str, path: Path, bad_rows: BadRows) -> Pa
     except pl.exceptions.PolarsError:
         frame, rows, skipped = _delimited_slowly(text, delimiter, path)
         if skipped and bad_rows == "error":
-            raise _unreadable(path, skipped, f"more than {len(frame.columns)} fields") from None
+            raise _unreadable(
+                path,
+                skipped,
+                f"more than {len(frame.columns)} fields",
+                " (a delimiter within a field needs quotation marks around the field)",
+            ) from None
     frame.columns = [name.strip() for name in frame.columns]
     full = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     return frame.filter(full), rows[full.to_numpy()], skipped
@@ -295,14 +308,13 @@ def _as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _unreadable(path: Path, rows: Iterable[int], what: str) -> DataError:
+def _unreadable(path: Path, rows: Iterable[int], what: str, hint: str = "") -> DataError:
     rows = list(rows)
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
     return DataError(
-        f"{len(rows):,} rows cannot be read: {what}",
+        f"{counted(len(rows), 'row')} cannot be read: {what}",
         where=f"{path}, row {', '.join(f'{row:,}' for row in rows[:5])}{more}",
-        fix="mend these rows (a delimiter within a field needs quotation marks around the field), "
-        "or leave them out with --bad-rows drop",
+        fix=f"mend these rows{hint}, or leave them out with --bad-rows drop",
     )
 
 

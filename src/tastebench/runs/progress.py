@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from tastebench.errors import counted
 from tastebench.runs.record import Record
 from tastebench.runs.watch import Watcher
 
@@ -95,7 +96,7 @@ class Lines(_Clock):
     def begin(self, labels: Sequence[tuple[str, str]], finished: int) -> None:
         super().begin(labels, finished)
         if finished:
-            self._print(f"{finished} runs are finished and stay")
+            self._print(f"{counted(finished, 'run')} finished before and kept")
 
     @override
     def ended(self, key: str, record: Record | None, problem: str | None = None) -> None:
@@ -130,7 +131,7 @@ class Live(_Clock):
 
         super().begin(labels, finished)
         if finished:
-            self.say(f"{finished} runs are finished and stay")
+            self.say(f"{counted(finished, 'run')} finished before and kept")
         if labels:
             self.display = Display(
                 console=self.console,
