@@ -204,7 +204,8 @@ def test_default_by_time_then_order_then_random() -> None:
     assert default_split(shop(pairs), "seqrec").kind == "last_out"
     clicks = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
     unordered = Tables(pl.DataFrame({"item_id": ["a", "b"]}), clicks.with_columns(row=0))
-    assert default_split(Dataset.create(CARD, unordered), "cf").kind == "random"
+    found = Dataset.create(CARD, unordered)
+    assert default_split(found, "cf") == SplitSpec(kind="random", by="all")
 
 
 def test_the_card_decides_for_its_task_and_the_split_table_before_the_columns() -> None:

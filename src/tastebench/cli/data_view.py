@@ -97,7 +97,8 @@ def _sizes(description: Description) -> list[tuple[str, str]]:
         facts.append(("time", order))
     if repeats is not None:
         pairs = f"{repeats.pairs:.1%} of interactions repeat a user-item pair"
-        facts.append(("repeats", f"{pairs}, {repeats.rows:.1%} its time too"))
+        timed = "" if times is None else f", {repeats.rows:.1%} its time too"
+        facts.append(("repeats", f"{pairs}{timed}"))
     if ratings is not None:
         span = f"{ratings.low:g} to {ratings.high:g} in {ratings.levels} levels"
         missing = f", missing in {ratings.missing:.1%}" if ratings.missing else ""

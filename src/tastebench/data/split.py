@@ -65,8 +65,8 @@ def default_split(dataset: Dataset, task: str) -> SplitSpec:
     """The split where nobody says otherwise.
 
     The card's for this task (what the literature uses); else the dataset's own split table; else by
-    time if there are times; else leave-last-out if there is an order; random pairs if the source
-    has none (the `row` of every interaction is the same).
+    time if there are times; else leave-last-out if there is an order; random pairs of all users
+    if the source has none (the `row` of every interaction is the same).
     """
     if task in dataset.card.splits:
         return dataset.card.splits[task]
@@ -78,7 +78,8 @@ def default_split(dataset: Dataset, task: str) -> SplitSpec:
     frame = dataset.tables.interactions
     if frame is not None and frame["row"].n_unique() > 1:
         return SplitSpec(kind="last_out")
-    return SplitSpec(kind="random")
+    # Over all pairs: a tenth of each user's own would be nothing where users have fewer than ten.
+    return SplitSpec(kind="random", by="all")
 
 
 def cutoffs(time: np.ndarray, ratios: tuple[float, float, float]) -> tuple[int, int]:
