@@ -326,3 +326,6 @@ def test_a_missing_extra_stops_a_plan_but_can_be_tolerated(
     todo = look(plan, Options(out=tmp_path, tolerate=True))
     assert [run.spec.encoder for run in todo.runs] == ["random"]
     assert str(todo.missing[0]) == "encoder minilm: not installed (pip install it)"
+    plan = make_plan({**CHEAP, "encoders": ["minilm"], "recommenders": ["alpharec"]})
+    with pytest.raises(DependencyError):
+        look(plan, Options(out=tmp_path), fetch=False)

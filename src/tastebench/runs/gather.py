@@ -164,6 +164,7 @@ def _encoders(
     plan: Plan, objects: Objects, missing: list[Missing], tolerate: bool
 ) -> dict[str, EncoderCard]:
     cards: dict[str, EncoderCard] = {}
+    last = plan.encoders[-1:]
     for name in plan.encoders:
         if name in objects.encoders:
             cards[name] = objects.encoders[name].card
@@ -173,7 +174,7 @@ def _encoders(
         try:
             cards[name] = get_encoder(name).card
         except (DependencyError, DataError) as error:
-            if not tolerate:
-                raise
+            if not tolerate or ((name,) == last and not cards):
+                raise  # without any encoder the plan would be said to name none
             missing.append(Missing("encoder", name, error.what, error.fix))
     return cards
