@@ -31,7 +31,7 @@ def test_a_clear_lead_over_encoders_and_controls(says: Callable[..., str], recor
     )
     assert text == (
         "minilm is best of 2 encoders on 1 of 1 task, outside the interval of every other. "
-        "Against the best baseline: +20 % on seqrec (popularity)."
+        "Against the best control: +20 % on seqrec (popularity)."
     )
 
 
@@ -43,7 +43,7 @@ def test_overlap_is_said(says: Callable[..., str], record: Make) -> None:
     )
     assert text == (
         "minilm is best of 2 encoders on 1 of 1 task; intervals overlap with tfidf-svd on seqrec. "
-        "Against the best baseline: -2 % on seqrec (popularity, intervals overlap)."
+        "Against the best control: -2 % on seqrec (popularity, intervals overlap)."
     )
 
 
@@ -71,7 +71,7 @@ def test_one_model_alone_and_none(says: Callable[..., str], record: Make) -> Non
     control = at(record, 0.0, recommender="popularity", kind="control")
     assert says(at(record, 0.3, encoder="a"), control) == (
         "a is the only encoder to compare. "
-        "Against the best baseline: +0.3000 on seqrec (popularity)."
+        "Against the best control: +0.3000 on seqrec (popularity)."
     )
     assert says(control) == "There are only controls."
 
@@ -87,7 +87,7 @@ def test_many_columns_are_told_in_one_sentence(says: Callable[..., str], record:
         ]
     assert says(*records) == (
         "a is best of 2 encoders on 8 of 8 columns, outside the interval of every other. "
-        "Of 8 columns with a baseline it is above the best one on all but seqrec/d3 (pop)."
+        "Of 8 columns with a control it is above the best one on all but seqrec/d3 (pop)."
     )
 
 

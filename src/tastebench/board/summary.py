@@ -73,6 +73,7 @@ def _close(column: Column, leader: Row, rows: Sequence[Row]) -> Row | None:
 
 def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -> list[str]:
     """How far the leader is from the best baseline of each column; with many, where it is below."""
+    noun = "control" if all(row.kind == "control" for row in baselines) else "baseline"
     told, below = [], []
     for column in columns:
         own = leader.mean(column)
@@ -92,9 +93,9 @@ def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -
     if not told:
         return []
     if len(told) <= _TOLD:
-        return [f"Against the best baseline: {'; '.join(told)}."]
+        return [f"Against the best {noun}: {'; '.join(told)}."]
     where = f"all but {', '.join(below)}" if below else "all of them"
-    return [f"Of {len(told)} columns with a baseline it is above the best one on {where}."]
+    return [f"Of {len(told)} columns with a {noun} it is above the best one on {where}."]
 
 
 def _margin(own: float, other: float) -> str:
