@@ -115,7 +115,8 @@ def test_a_picture_of_equal_scores_and_of_none(entries: Callable[..., Any], reco
         }
     )
     for records in ([flat], [record(encoder="a", partial=True)]):
-        ElementTree.fromstring(to_svg(make_board(sort_out(entries(*records)))))
+        root = ElementTree.fromstring(to_svg(make_board(sort_out(entries(*records)))))
+        assert root.tag.endswith("svg") and "nan" not in ElementTree.tostring(root, "unicode")
 
 
 def test_a_far_ceiling_is_pointed_at_and_does_not_press_the_dots_together(
