@@ -137,16 +137,7 @@ def results_of(todo: Todo) -> Results:
 
 
 def _name(record: Record) -> dict[str, Any]:
-    spec = record.spec
-    return {
-        "task": spec.task,
-        "dataset": spec.dataset,
-        "recommender": spec.recommender,
-        "representation": spec.representation,
-        "encoder": spec.encoder,
-        "seed": spec.seed,
-        "spec_hash": record.spec_hash,
-    }
+    return {**record.spec.axes, "spec_hash": record.spec_hash}
 
 
 def _rows(record: Record) -> list[dict[str, Any]]:

@@ -126,16 +126,7 @@ def sort_out(entries: Sequence[Entry], where: str = "records") -> Loaded:
 def identity(record: Record) -> dict[str, Any]:
     """Which run a record is of, for lists."""
     spec = record.spec
-    return {
-        "name": spec.label,
-        "task": spec.task,
-        "dataset": spec.dataset,
-        "recommender": spec.recommender,
-        "representation": spec.representation,
-        "encoder": spec.encoder,
-        "seed": spec.seed,
-        "spec_hash": record.spec_hash,
-    }
+    return {"name": spec.label, **spec.axes, "spec_hash": record.spec_hash}
 
 
 def _runs(n: int) -> str:

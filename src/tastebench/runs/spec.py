@@ -45,6 +45,12 @@ class RunSpec(BaseModel):
         return cast("tuple[Form, ...]", tuple(self.representation.split("+")))
 
     @property
+    def axes(self) -> dict[str, Any]:
+        """What a run is told apart by in tables and lists, hyper-parameters aside."""
+        names = ("task", "dataset", "recommender", "representation", "encoder", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def label(self) -> str:
         """For people: `unisrec(vector, minilm)`, or `popularity` where nothing is encoded.
 
