@@ -24,6 +24,7 @@ ROOMS = [
     "items",
     "recommenders",
     "tasks",
+    "build",
     "runs",
     "suites",
     "board",

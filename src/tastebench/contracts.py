@@ -161,6 +161,7 @@ class Items:
         n: Number of items; an item is its row, 0 .. n - 1.
         text: One string an item, by the run's text recipe.
         vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
+        nested: A prefix of a vector is a vector (the encoder's card says so).
         side: Attribute columns by name, integer codes `[n]` each, -1 where missing.
         truth: True preferences, for the ceiling on generated data only.
         forms: The forms of the representation, in order. Only this tells `id+vector` from `vector`:
@@ -170,6 +171,7 @@ class Items:
     n: int
     text: Sequence[str] | None = None
     vector: np.ndarray | None = None
+    nested: bool = False
     side: dict[str, np.ndarray] | None = None
     truth: Truth | None = None
     forms: tuple[Form, ...] = ()
@@ -229,6 +231,9 @@ class EncoderCard:
         normalised: Vectors have unit length.
         nested: Trained so that a prefix of a vector is a vector (Matryoshka).
         control: What it controls for, if it is a negative control.
+        pooling: How token states become one vector; None where a model's own files say it.
+        query_instruction: Put before a query, never before an item; None for none.
+        usd_per_million_tokens: What a remote model's provider charges; None for local models.
         licence, source, training_data: As declared by its makers; None means unknown.
     """
 
@@ -240,6 +245,9 @@ class EncoderCard:
     normalised: bool = False
     nested: bool = False
     control: str | None = None
+    pooling: Literal["cls", "mean", "last"] | None = None
+    query_instruction: str | None = None
+    usd_per_million_tokens: float | None = None
     licence: str | None = None
     source: str | None = None
     training_data: tuple[str, ...] | None = None
@@ -359,6 +367,8 @@ class Evaluation:
         unit: What a row is: `user` or `query`.
         ids: Row in the users index or the queries table, int64 `[n]`, ascending.
         values: Metric name to float64 `[n]`; NaN where the metric is undefined for the unit.
+        weights: Metric name to how much each unit counts in the mean, float64 `[n]`; a metric that
+            is not here counts every unit once.
         segments: Segment name to labels `[n]`, e.g. `history` -> `1-4`, `popularity`, `group`.
         counts: What was scored, what was left out and why; e.g. `targets`, `excluded_no_target`,
             `tied` (targets whose score ties with another item's).
@@ -368,6 +378,7 @@ class Evaluation:
     unit: Literal["user", "query"]
     ids: np.ndarray
     values: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
     segments: dict[str, np.ndarray] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     top: Ranking | None = None

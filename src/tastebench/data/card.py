@@ -14,6 +14,8 @@ class SplitSpec(BaseModel):
     cut-offs, or, where they are None, at the times that give `ratios` over all interactions.
     `ratio`: each user's interactions in order, by `ratios`. `random`: the pairs shuffled with
     `seed`, by `ratios`, per user or over all (`by`). `given`: the dataset's own split table.
+
+    With `drop_cold` valid and test lose the interactions whose user or item is not in train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,7 @@ class SplitSpec(BaseModel):
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: Literal["user", "all"] = "user"
     seed: int = 101
+    drop_cold: bool = False
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> SplitSpec:

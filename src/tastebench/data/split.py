@@ -52,6 +52,10 @@ def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
             parts = _random(events, spec, dataset.n_items)
         case "given":
             parts = _given(events, dataset)
+    if spec.drop_cold:
+        train = parts == TRAIN
+        known = np.isin(events.user, events.user[train]) & np.isin(events.item, events.item[train])
+        parts = np.where(known, parts, DROPPED).astype(np.int8)
     for part in (TRAIN, TEST):
         if not (parts == part).any():
             raise UsageError(

@@ -78,7 +78,7 @@ def measure_answers(
         segments = {name: labels[row_unit] for name, labels in segments.items()}
     plural = "users" if asked.unit == "user" else "queries"
     counts = {"asked": len(asked.queries), plural: len(units), **asked.counts, **counts}
-    return Evaluation(asked.unit, ids, values, segments, counts, top)
+    return Evaluation(asked.unit, ids, values, segments=segments, counts=counts, top=top)
 
 
 def _ranks(
