@@ -16,6 +16,8 @@ from tastebench.runs.job import Job
 from tastebench.runs.record import Cost, Failure, MetricValue, Record
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tastebench.contracts import Evaluation
     from tastebench.data.dataset import Dataset
 
@@ -52,6 +54,7 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
     run = job.run
     return {
         "partial": run.partial,
+        "preliminary": job.preliminary,
         "suite": job.suite,
         "row_by": job.row_by,
         "spec": run.spec.model_copy(update={"params": params}),
@@ -67,13 +70,14 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def intervals(evaluation: Evaluation, seed: int) -> dict[str, MetricValue]:
-    """The mean of every metric with its bootstrap interval."""
+    """The (weighted) mean of every metric with its bootstrap interval."""
     from tastebench.metrics.interval import bootstrap
     from tastebench.training.seeds import generator
 
     values = {}
     for name, column in evaluation.values.items():
-        interval = bootstrap(column, generator(seed, f"interval {name}"))
+        rng = generator(seed, f"interval {name}")
+        interval = bootstrap(column, rng, weights=evaluation.weights.get(name))
         values[name] = MetricValue(
             mean=number(interval.mean),
             low=number(interval.low),
@@ -90,15 +94,18 @@ def groups(evaluation: Evaluation, seed: int) -> dict[str, dict[str, MetricValue
     if labels is None:
         return {}
     return {
-        str(label): intervals(
-            replace(
-                evaluation,
-                values={k: v[labels == label] for k, v in evaluation.values.items()},
-            ),
-            seed,
-        )
+        str(label): intervals(_part(evaluation, labels == label), seed)
         for label in dict.fromkeys(labels.tolist())
     }
+
+
+def _part(evaluation: Evaluation, mask: np.ndarray) -> Evaluation:
+    """The values of some of the units, with their weights."""
+    return replace(
+        evaluation,
+        values={name: column[mask] for name, column in evaluation.values.items()},
+        weights={name: column[mask] for name, column in evaluation.weights.items()},
+    )
 
 
 def leaks(dataset: Dataset, split: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from tastebench.contracts import Encoder, Role
 from tastebench.files import atomic_file, hash_json
 from tastebench.runs import latency, limits, store
-from tastebench.runs.job import Surroundings, dataset_reference
+from tastebench.runs.job import Surroundings
 from tastebench.runs.material import Vectors, item_words, query_words
 from tastebench.runs.record import EncodeStep
 
@@ -83,7 +83,7 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
     from tastebench.data.catalog import load_dataset
     from tastebench.encoders.vectors import encode_items, encode_queries
 
-    dataset = load_dataset(dataset_reference(job.dataset))
+    dataset = load_dataset(job.dataset)
     items = item_words(dataset, job.text_recipe)
     with limits.threads(job.threads):
         progress = _counting(around, "items")
@@ -102,6 +102,7 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
         step=_step(encoded, queries, job.threads),
         parameters=encoded.cost.parameters,
         revision=encoded.card.revision,
+        nested=encoded.card.nested,
         key=encoded.key,
         encode_ms=encode_ms,
     ).write(job.result)

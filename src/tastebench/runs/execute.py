@@ -14,9 +14,10 @@ from tastebench.errors import DataError, UsageError
 from tastebench.runs import compose, environment, outputs, store
 from tastebench.runs.encode import EncodeJob, do_encode, encode
 from tastebench.runs.expand import Expansion, Run, expand
-from tastebench.runs.gather import Gathered, Missing, Objects, gather
+from tastebench.runs.gather import Gathered, Objects, gather
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import texts_left_open
+from tastebench.runs.missing import Missing
 from tastebench.runs.perform import perform, publish
 from tastebench.runs.plan import Plan
 from tastebench.runs.processes import Listener, Work, run_all
@@ -217,6 +218,7 @@ class _Execution(Listener):
             latency_seconds=self.plan.latency_seconds,
             winner=winner,
             vectors=self.encode_jobs[_encoding(run)].result if run.spec.encoder else None,
+            preliminary=self.plan.preliminary,
             isolated=run.spec.recommender not in self.objects.recommenders,
         )
         if self.options.redo != "missing" or run.volatile:

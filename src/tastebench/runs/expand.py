@@ -239,8 +239,8 @@ def _check_representations(plan: Plan) -> None:
                     f"{did_you_mean(form, FORMS)}",
                     where=f"representations of {where}",
                 )
-    if plan.text_recipe is not None:
-        get_recipe(plan.text_recipe)
+    for recipe in plan.text_recipe or ():
+        get_recipe(recipe)
 
 
 def _idle(
@@ -281,7 +281,8 @@ def _specs(
     encoder: str | None,
 ) -> Iterator[RunSpec]:
     worded = {"text", "vector"} & set(representation.split("+"))
-    for seed in plan.seeds:
+    recipes = (plan.text_recipe or (dataset.card.text_recipe,)) if worded else (None,)
+    for recipe, seed in itertools.product(recipes, plan.seeds):
         yield RunSpec(
             task=task.name,
             dataset=dataset.card.name,
@@ -289,7 +290,7 @@ def _specs(
             representation=representation,
             encoder=encoder,
             seed=seed,
-            text_recipe=(plan.text_recipe or dataset.card.text_recipe) if worded else None,
+            text_recipe=recipe,
             threads=plan.threads,
         )
 
@@ -315,6 +316,8 @@ def _run(
     given = bare.model_dump(exclude_none=True, exclude={"params", "grid", "tuned_on"})
     given |= {"params": choice.params, "grid": grid}
     encoder = resources.encoders[spec.encoder] if spec.encoder else None
+    if encoder and not encoder.nested:
+        _refuse_to_cut(encoder, card, [config.get("adaptor"), *grid.get("adaptor", ())])
     revision = encoder.revision if encoder else None
     texts = texts_left_open(resources.datasets[spec.dataset], spec.text_recipe)
     budget = Budget(
@@ -402,6 +405,19 @@ def _grid(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[
         key: [resolve(card, {**choice.params, key: value})[key] for value in values]
         for key, values in searched.items()
     }
+
+
+def _refuse_to_cut(
+    encoder: EncoderCard, card: RecommenderCard, adaptors: Sequence[str | None]
+) -> None:
+    """A prefix of a vector means something only if the encoder was trained so: better known now."""
+    if "mrl" in adaptors:
+        raise UsageError(
+            f"the encoder {encoder.name} was not trained with nested dimensions, so its vectors "
+            "cannot be cut",
+            where=f"adaptor: mrl of {card.name}",
+            fix="use adaptor: pca, or name only encoders with nested dimensions",
+        )
 
 
 def _number(config: Mapping[str, Any], key: str) -> int | None:

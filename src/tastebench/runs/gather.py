@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tastebench.contracts import Encoder, EncoderCard, RecommenderCard
 from tastebench.errors import DataError, DependencyError, UsageError
 from tastebench.runs.expand import Resources
+from tastebench.runs.missing import Missing, missing_dataset
 from tastebench.runs.plan import DatasetChoice, Plan
 
 if TYPE_CHECKING:
@@ -24,24 +25,6 @@ class Objects:
 
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     recommenders: Mapping[str, RecommenderCard] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something a plan needs and that is not here.
-
-    Attributes:
-        kind: `dataset` or `encoder`.
-        fix: How to get it.
-    """
-
-    kind: str
-    name: str
-    why: str
-    fix: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}: {self.why}" + (f" ({self.fix})" if self.fix else "")
 
 
 @dataclass(frozen=True)
@@ -119,21 +102,17 @@ def gather(
     datasets: dict[str, Dataset] = {}
     references: dict[str, str] = {}
     kept: list[DatasetChoice] = []
+    skip = plan.missing == "skip"
     for choice in plan.datasets:
-        dataset = _dataset(choice, say, fetch, missing)
+        dataset = _dataset(choice, say, fetch and not skip, missing)
         if dataset is not None:
             if dataset.name in datasets:
                 raise UsageError(f"two datasets of the plan are called {dataset.name!r}")
             datasets[dataset.name] = dataset
             references[dataset.name] = str(_reference(choice.name))
             kept.append(DatasetChoice(name=dataset.name, raw=choice.raw))
-    encoders = _encoders(plan, objects, missing, tolerate or not fetch)
-    found = plan.model_copy(
-        update={
-            "datasets": tuple(kept),
-            "encoders": tuple(name for name in plan.encoders if name in encoders),
-        }
-    )
+    encoders = _encoders(plan, objects, missing, tolerate=tolerate or skip or not fetch)
+    found = plan.model_copy(update={"datasets": tuple(kept), "encoders": tuple(encoders)})
     resources = Resources(datasets, encoders, objects.recommenders)
     return Gathered(found, resources, references, tuple(missing))
 
@@ -142,27 +121,31 @@ def _dataset(
     choice: DatasetChoice, say: Say, fetch: bool, missing: list[Missing]
 ) -> Dataset | None:
     from tastebench.data.catalog import list_datasets, load_dataset
+    from tastebench.data.sources import SOURCES
 
     reference = _reference(choice.name)
-    if not fetch and isinstance(reference, str):
-        status = {row.name: row.status for row in list_datasets()}.get(reference)
+    if not fetch and choice.raw is None and choice.name in SOURCES:
+        status = {row.name: row.status for row in list_datasets()}[choice.name]
         if status in ("downloadable", "bring raw files"):
-            fix = f"tastebench data get {reference}"
-            fix += " --raw DIR" if status == "bring raw files" else ""
-            missing.append(Missing("dataset", reference, f"not here yet, {status}", fix))
+            missing.append(missing_dataset(SOURCES.get(choice.name).card))
             return None
-    return load_dataset(
-        reference, raw=choice.raw.expanduser() if choice.raw else None, progress=say
-    )
+    raw = choice.raw.expanduser() if choice.raw else None
+    return load_dataset(reference, raw=raw, progress=say)
 
 
 def _reference(name: str) -> str | Path:
-    return Path(name).expanduser().resolve() if "/" in name or name in (".", "..") else name
+    """A name as it is; a path in full, because runs may work elsewhere."""
+    from tastebench.data.sources import SOURCES
+
+    if ("/" in name or name in (".", "..")) and name not in SOURCES:
+        return Path(name).expanduser().resolve()
+    return name
 
 
 def _encoders(
-    plan: Plan, objects: Objects, missing: list[Missing], tolerate: bool
+    plan: Plan, objects: Objects, missing: list[Missing], *, tolerate: bool
 ) -> dict[str, EncoderCard]:
+    """The cards of the plan's encoders, then of their controls, by name."""
     cards: dict[str, EncoderCard] = {}
     last = plan.encoders[-1:]
     for name in plan.encoders:
@@ -176,5 +159,22 @@ def _encoders(
         except (DependencyError, DataError) as error:
             if not tolerate or ((name,) == last and not cards):
                 raise  # without any encoder the plan would be said to name none
-            missing.append(Missing("encoder", name, error.what, error.fix))
-    return cards
+            missing.append(Missing("encoder", name, error.what, fix=error.fix))
+    return cards | _controls(plan, objects, cards)
+
+
+def _controls(
+    plan: Plan, objects: Objects, cards: Mapping[str, EncoderCard]
+) -> dict[str, EncoderCard]:
+    """The controls that a plan wants beside its encoders and does not name among them."""
+    from tastebench.encoders import get_encoder
+
+    controls = {}
+    first = next(
+        (n for n, card in cards.items() if card.control is None and n not in objects.encoders), None
+    )
+    for kind in plan.encoder_controls:
+        name = "random" if kind == "random" else f"shuffled:{first}"
+        if name not in cards and (kind == "random" or first is not None):
+            controls[name] = get_encoder(name).card
+    return controls

@@ -15,11 +15,12 @@ class Job:
     """A run and where things are; plain values, so that it can travel to another process.
 
     Attributes:
-        dataset: Name or folder that `load_dataset` takes.
+        dataset: What `load_dataset` takes: a name, or the path of a folder.
         winner: Folder of the run whose tuned hyper-parameters this one reuses.
         vectors: File that the encode step left; None where nothing is encoded.
         latency_seconds: Time limit of the latency measurement, half of it for what is cached and
             half for what is cold; 0 measures none.
+        preliminary: The plan's budget is a reduced one.
         isolated: The run has a process of its own.
     """
 
@@ -31,6 +32,7 @@ class Job:
     latency_seconds: float
     winner: Path | None = None
     vectors: Path | None = None
+    preliminary: bool = False
     isolated: bool = True
 
     @property
@@ -42,11 +44,6 @@ class Job:
     def work(self) -> Path:
         """Where it keeps what it needs to go on."""
         return store.work_folder(self.out, self.run.spec_hash)
-
-
-def dataset_reference(dataset: str) -> str | Path:
-    """What `load_dataset` takes: a name, or a folder where there is a slash."""
-    return Path(dataset) if "/" in dataset else dataset
 
 
 @dataclass(frozen=True)

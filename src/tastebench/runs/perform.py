@@ -21,7 +21,7 @@ from tastebench.runs.compose import (
     number,
 )
 from tastebench.runs.expand import combinations, resolve
-from tastebench.runs.job import Job, Surroundings, dataset_reference
+from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
 from tastebench.runs.tune import Fitted, Tuned, tune
@@ -76,7 +76,7 @@ class _Performance:
         self.task: Task = TASKS.get(self.spec.task)
         self.protocol = job.run.protocol
         around.tell("reading")
-        self.dataset: Dataset = load_dataset(dataset_reference(job.dataset))
+        self.dataset: Dataset = load_dataset(job.dataset)
         self.vectors = Vectors.read(job.vectors) if job.vectors else None
         self.problem = self.task.problem(self.dataset, self.protocol)
         self.items: Items = items_for(self.spec, self.dataset, self.vectors)

@@ -74,6 +74,8 @@ class Plan(_Part):
         datasets: At least one.
         tasks: None means every task that a dataset supports.
         encoders: What makes item vectors; needed where a recommender reads vectors.
+        encoder_controls: Controls that stand beside whichever encoders are named: `random`, and
+            `shuffled`, which is the row-shuffled first of them.
         recommenders: None means each task's default recommender and its controls.
         representations: What the recommenders are fed with, where they accept it; None means each
             one's default.
@@ -81,7 +83,11 @@ class Plan(_Part):
         seeds: The grid is searched on the first, its winner reused for the others.
         row_by: What a row of the board is.
         protocol: Task to fields of its protocol that differ from the dataset's default.
-        text_recipe: How items are put into words; None means what the dataset's card says.
+        text_recipe: How items are put into words, several to compare them; None means what the
+            dataset's card says.
+        missing: What to do without a dataset or an encoder: `fetch` it, and stop where that fails,
+            or `skip` it, say what it would take to have it, and run the rest.
+        preliminary: The budget is reduced below what its protocol asks for; its boards say so.
         threads: CPU threads a run; part of what a number depends on, so it does not follow the
             machine.
         latency_seconds: Time limit of a run's latency measurement, half of it for what is cached
@@ -93,6 +99,9 @@ class Plan(_Part):
     datasets: Annotated[tuple[Dataset_, ...], BeforeValidator(_listed), Field(min_length=1)]
     tasks: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     encoders: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    encoder_controls: Annotated[
+        tuple[Literal["random", "shuffled"], ...], BeforeValidator(_listed)
+    ] = ()
     recommenders: Annotated[tuple[Recommender_, ...], BeforeValidator(_listed)] | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     grid: Grid = {}
@@ -101,7 +110,9 @@ class Plan(_Part):
     ] = (0,)
     row_by: Literal["encoder", "recommender", "run"] = "encoder"
     protocol: dict[str, dict[str, Any]] = {}
-    text_recipe: str | None = None
+    text_recipe: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    missing: Literal["fetch", "skip"] = "fetch"
+    preliminary: bool = False
     threads: Annotated[int, Field(ge=1)] = 1
     latency_seconds: Annotated[float, Field(ge=0)] = 30.0
 
@@ -111,6 +122,7 @@ class Plan(_Part):
             "datasets": [choice.name for choice in self.datasets],
             "tasks": self.tasks or (),
             "encoders": self.encoders,
+            "text_recipe": self.text_recipe or (),
             "seeds": self.seeds,
         }
         for key, names in lists.items():

@@ -219,6 +219,7 @@ class Record(BaseModel):
     Attributes:
         status: `ok` or `failed`; a failed record has `error` and no metrics.
         partial: Run with `--limit`: for trying out, never on a board.
+        preliminary: Run with less training than its plan's protocol asks for; boards say so.
         suite: Name of the plan it belongs to.
         row_by: What a row of the plan's board is.
         spec: The run, with all hyper-parameters resolved (after tuning: the winner's).
@@ -246,6 +247,7 @@ class Record(BaseModel):
     schema_version: int = SCHEMA_VERSION
     status: Literal["ok", "failed"]
     partial: bool = False
+    preliminary: bool = False
     suite: str
     row_by: str
     spec: RunSpec
