@@ -71,6 +71,8 @@ def test_a_category_by_its_names() -> None:
         ("amazon-2018-gift-cards", "amazon-2018-raw", 458, 148, 2_972),
         ("amazon-2018-magazine-subscriptions", "amazon-2018-raw", 348, 157, 2_375),
         ("amazon-2018-all-beauty", "amazon-2018-raw", 991, 85, 5_269),
+        ("office", "amazon-2018-office-industrial", 3_231, 3_317, 21_290),
+        ("industrial", "amazon-2018-office-industrial", 3_285, 3_541, 21_737),
         ("book-crossing", "book-crossing", 2_946, 17_384, 272_678),
     ],
 )

@@ -49,6 +49,8 @@ SOURCES: Registry[Source] = Registry(
         "beauty": "tastebench.data.sources.amazon_sequences:BEAUTY",
         "toys": "tastebench.data.sources.amazon_sequences:TOYS",
         "sports": "tastebench.data.sources.amazon_sequences:SPORTS",
+        "office": "tastebench.data.sources.amazon_rere:OFFICE",
+        "industrial": "tastebench.data.sources.amazon_rere:INDUSTRIAL",
         "mind-small": "tastebench.data.sources.mind:SMALL",
         "mind-large": "tastebench.data.sources.mind:LARGE",
         "book-crossing": "tastebench.data.sources.book_crossing:BOOK_CROSSING",
