@@ -55,6 +55,7 @@ SOURCES: Registry[Source] = Registry(
         "mind-large": "tastebench.data.sources.mind:LARGE",
         "book-crossing": "tastebench.data.sources.book_crossing:BOOK_CROSSING",
         "esci": "tastebench.data.sources.esci:ESCI",
+        "conversational-movies": "tastebench.data.sources.conversational_movies:MOVIES",
         **_by_category(2014, categories.AMAZON_2014),
         **_by_category(2018, categories.AMAZON_2018),
         **_by_category(2023, categories.AMAZON_2023),
