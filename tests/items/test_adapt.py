@@ -20,6 +20,7 @@ def normal(n, d, seed=0):
     ("n", "d", "width"), [(500, 24, 24), (500, 24, 8), (20, 60, 12), (9, 8, 8)]
 )
 def test_whitened_vectors_have_mean_zero_and_covariance_one(n, d, width):
+    """T8: means 0 and sample covariance I to 1e-5."""
     values = pca_whiten(normal(n, d), width).values.astype(np.float64)
     assert values.shape == (n, width)
     np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-5)
@@ -51,6 +52,7 @@ def test_it_is_scikit_learns_exact_pca_up_to_sign(n, d):
 
 
 def test_signs_are_fixed_and_runs_agree():
+    """T8: the same in every run."""
     X = normal(200, 10)
     first, second = pca_whiten(X, 5), pca_whiten(X.copy(), 5)
     np.testing.assert_array_equal(first.values, second.values)
@@ -91,6 +93,7 @@ def test_whitening_forgets_scale_and_place(seed, scale, shift):
 
 @pytest.mark.parametrize(("n", "d", "width"), [(10, 4, 5), (3, 8, 4), (10, 4, 0), (10, 4, -1)])
 def test_a_width_there_cannot_be_is_an_error_not_silence(n, d, width):
+    """T8: refused beyond min(N, d)."""
     with pytest.raises(UsageError, match=f"width {width} of {n} vectors of width {d}"):
         pca_whiten(normal(n, d), width)
 
@@ -118,6 +121,7 @@ def test_too_few_directions_is_an_error_not_noise(X, width, rank):
 
 
 def test_truncation_keeps_the_first_coordinates_at_unit_length():
+    """T9: a prefix, at unit length."""
     X = np.array([[3, 4, 12], [0, 0, 1], [1, 0, 0]], dtype=np.float32)
     np.testing.assert_allclose(
         mrl_truncate(X, 2, nested=True), [[0.6, 0.8], [0, 0], [1, 0]], rtol=1e-6
@@ -125,6 +129,7 @@ def test_truncation_keeps_the_first_coordinates_at_unit_length():
 
 
 def test_truncation_is_refused_for_models_not_trained_for_it():
+    """T9: only for nested dimensions."""
     with pytest.raises(UsageError, match="not trained with nested dimensions"):
         mrl_truncate(normal(5, 4), 2, nested=False)
     with pytest.raises(UsageError, match="nested"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,26 @@ def test_vectors_left_alone_are_a_copy() -> None:
     assert adapted(given, "none", 4)[0].shape == (9, 4)
     with pytest.raises(UsageError, match=r"dimensions=3(.|\n)*use adaptor=pca"):
         adapted(given, "none", 3)
+
+
+@pytest.mark.parametrize(("asked", "d", "width"), [(3, 20, 3), (None, 20, 20), (None, 200, 128)])
+def test_nested_vectors_can_be_cut(asked: int | None, d: int, width: int) -> None:
+    """T9: the first coordinates, at unit length again."""
+    given = replace(items(9, d), nested=True)
+    assert given.vector is not None
+    vectors, note = adapted(given, "mrl", asked)
+    cut = given.vector[:, :width]
+    np.testing.assert_allclose(
+        vectors, cut / np.linalg.norm(cut, axis=1, keepdims=True), rtol=1e-6, atol=1e-7
+    )
+    assert vectors.dtype == np.float32
+    assert note == f"item vectors cut from {d} to {width} dimensions, at unit length"
+
+
+def test_other_vectors_cannot_be_cut() -> None:
+    """T9: refused for a model that is not nested."""
+    with pytest.raises(UsageError, match=r"not trained with nested(.|\n)*pca"):
+        adapted(items(9, 20), "mrl", 3)
 
 
 def test_no_vectors_is_an_error() -> None:

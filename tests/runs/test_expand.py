@@ -16,6 +16,7 @@ CARDS = {
     "good": EncoderCard("good", revision="1"),
     "noise": EncoderCard("noise", revision="1", control="nothing read"),
     "loose": EncoderCard("loose"),
+    "nested": EncoderCard("nested", revision="1", nested=True),
 }
 
 
@@ -49,6 +50,19 @@ def test_without_recommenders_a_task_brings_its_own_and_its_controls(tiny: Datas
         "item-knn",
         "ease",
     ]
+
+
+@pytest.mark.parametrize("where", ["params", "grid"])
+def test_vectors_are_cut_only_where_that_means_something(tiny: Dataset, where: str) -> None:
+    """T9: refused before anything is encoded."""
+    mrl = {"params": {"adaptor": "mrl"}, "grid": {"adaptor": ["pca", "mrl"]}}[where]
+    plan: dict[str, Any] = {
+        "tasks": ["cf"],
+        "recommenders": [{"name": "alpharec", where: mrl}, "random"],
+    }
+    assert len(expanded(tiny, encoders=["nested"], **plan).runs) == 2
+    with pytest.raises(UsageError, match=r"good was not trained with nested(.|\n)*alpharec"):
+        expanded(tiny, encoders=["nested", "good"], **plan)
 
 
 def test_a_recommender_runs_only_where_it_can(tiny: Dataset) -> None:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Literal
 
 import numpy as np
 
 from tastebench.contracts import Items
 from tastebench.errors import DataError, UsageError
-from tastebench.items.adapt import adapt
+from tastebench.items.adapt import Adaptor, adapt
 
 DEFAULT_DIMENSIONS = 128
 """What the published comparisons of text encoders use: encoders of any width meet at one."""
 
 
-def adapted(
-    items: Items, how: Literal["pca", "none"], dimensions: int | None
-) -> tuple[np.ndarray, str]:
+def adapted(items: Items, how: Adaptor, dimensions: int | None) -> tuple[np.ndarray, str]:
     """The vectors, float32 `[n, d']` and writable, and a note on how they were adapted.
 
     Args:
         items: The catalogue.
-        how: `pca` whitens to `dimensions`; `none` leaves the vectors as they are.
-        dimensions: Width after `pca`; None is 128, or as many as the vectors vary in if fewer
-            (narrow vectors, few items, many equal texts).
+        how: `pca` whitens to `dimensions`; `mrl` keeps the first `dimensions` at unit length;
+            `none` leaves the vectors as they are.
+        dimensions: Width after `pca` or `mrl`. None is 128 or the vectors' width if less; `pca`
+            takes fewer where they vary in fewer (few items, many equal texts).
 
     Raises:
-        UsageError: There are no vectors, or they do not have `dimensions`.
+        UsageError: There are no vectors, they do not have `dimensions`, or they are to be cut and
+            their encoder was not trained for that.
         DataError: The vectors vary in fewer directions than `dimensions`, or in none.
     """
     if items.vector is None:
@@ -43,6 +42,10 @@ def adapted(
                 fix="use adaptor=pca, or leave dimensions away",
             )
         return np.array(items.vector, dtype=np.float32), f"item vectors as encoded, {d} dimensions"
+    if how == "mrl":
+        width = min(DEFAULT_DIMENSIONS, d) if dimensions is None else dimensions
+        cut = adapt(items.vector, "mrl", width, items.nested)
+        return cut, f"item vectors cut from {d} to {width} dimensions, at unit length"
     if dimensions is None:
         whitened = _widest(items.vector, max(1, min(DEFAULT_DIMENSIONS, d, n - 1)))
     else:

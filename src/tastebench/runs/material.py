@@ -29,6 +29,7 @@ class Vectors:
         step: What it took.
         parameters: Weights of the encoder; None if unknown.
         revision: Identifies its weights.
+        nested: A prefix of a vector is a vector, by the encoder's card.
         key: Content key of the item vectors: recipe, weights and every text.
         encode_ms: Task to the time that encoding takes within each of its first requests.
     """
@@ -38,6 +39,7 @@ class Vectors:
     step: EncodeStep
     parameters: int | None = None
     revision: str | None = None
+    nested: bool = False
     key: str | None = None
     encode_ms: dict[str, list[float]] = field(default_factory=dict)
 
@@ -101,7 +103,7 @@ def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items
         if form == "text":
             forms["text"] = item_words(dataset, spec.text_recipe)
         elif form == "vector" and vectors is not None:
-            forms["vector"] = _load(vectors.items)
+            forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
         elif form == "truth":
             forms["truth"] = _truth(dataset)
         elif form != "id":

@@ -212,7 +212,7 @@ def _only(items: Items, representation: str) -> Items:
     kept = {
         field.name: getattr(items, field.name) for field in fields(items) if field.name in asked
     }
-    return Items(n=items.n, forms=asked, **kept)
+    return Items(n=items.n, nested=items.nested, forms=asked, **kept)
 
 
 def _numpy(scores: Any) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.items.adapt import Adaptor
 from tastebench.training.settings import TrainSettings
 
 
@@ -16,11 +15,14 @@ class AlphaRecConfig(TrainSettings):
     patience: int = Field(20, ge=1)
     """Stop after this many epochs in a row whose validation did not beat the best strictly."""
 
-    adaptor: Literal["pca", "none"] = "pca"
-    """`pca` whitens the vectors to `dimensions`; `none` takes them as the encoder made them."""
+    adaptor: Adaptor = "pca"
+    """`pca` whitens the vectors to `dimensions`; `none` takes them as the encoder made them.
+
+    `mrl` keeps the first `dimensions` at unit length, for encoders with nested dimensions only.
+    """
 
     dimensions: int | None = Field(None, ge=1)
-    """Width after `pca`; None is 128, or what the vectors and the number of items allow if less."""
+    """Width after `pca` or `mrl`; None is 128, or what vectors and items allow if less."""
 
     hidden_size: int = Field(64, ge=1)
     """Width of the space that users and items are mapped into."""

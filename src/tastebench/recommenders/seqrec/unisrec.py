@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.items.adapt import Adaptor
 from tastebench.training.settings import TrainSettings
 
 
 class UniSRecConfig(TrainSettings):
     """Hyper-parameters, at the values of the published inductive model trained from scratch."""
 
-    adaptor: Literal["pca", "none"] = "pca"
-    """`pca` whitens the vectors to `dimensions`; `none` takes them as the encoder made them."""
+    adaptor: Adaptor = "pca"
+    """`pca` whitens the vectors to `dimensions`; `none` takes them as the encoder made them.
+
+    `mrl` keeps the first `dimensions` at unit length, for encoders with nested dimensions only.
+    """
 
     dimensions: int | None = Field(None, ge=1)
-    """Width after `pca`; None is 128, or what the vectors and the number of items allow if less."""
+    """Width after `pca` or `mrl`; None is 128, or what vectors and items allow if less."""
 
     experts: int = Field(8, ge=1)
     """Whitening experts in the adaptor."""

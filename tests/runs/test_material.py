@@ -1,0 +1,45 @@
+"""What the encode step knows of vectors reaches who reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tastebench.contracts import EncoderCard
+from tastebench.data.dataset import Dataset
+from tastebench.runs.encode import EncodeJob, encode
+from tastebench.runs.job import Surroundings
+from tastebench.runs.material import Vectors, items_for
+from tastebench.runs.spec import RunSpec
+
+
+class Constant:
+    """Vectors of one direction."""
+
+    def __init__(self, nested: bool) -> None:
+        self.card = EncoderCard("constant", revision="1", dimensions=3, nested=nested)
+
+    def encode(self, texts: list[str], role: str = "item") -> np.ndarray:
+        return np.ones((len(texts), 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_items_know_whether_their_vectors_are_nested(
+    tiny: Dataset, tmp_path: Path, nested: bool
+) -> None:
+    """T9: the encoder's card says it, and the vectors are read in another process."""
+    job = EncodeJob(tmp_path, "tiny", "f", "constant", "1", "title", (), 0.0, 1)
+    encode(job, Constant(nested), Surroundings())
+    spec = RunSpec(
+        task="cf",
+        dataset="tiny",
+        recommender="alpharec",
+        representation="vector",
+        encoder="constant",
+        text_recipe="title",
+    )
+    items = items_for(spec, tiny, Vectors.read(job.result))
+    assert items.nested is nested
+    assert items.vector is not None and items.vector.shape == (tiny.n_items, 3)
