@@ -384,8 +384,12 @@ class Evaluation:
     top: Ranking | None = None
 
     def means(self) -> dict[str, float]:
-        """The mean of each metric over the units for which it is defined; NaN if there is none."""
-        return {
-            name: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan")
-            for name, v in self.values.items()
-        }
+        """The weighted mean of each metric over the units with a value; NaN if there is none."""
+        means = {}
+        for name, values in self.values.items():
+            known, weight = ~np.isnan(values), self.weights.get(name)
+            weight = None if weight is None else weight[known]
+            means[name] = (
+                float(np.average(values[known], weights=weight)) if known.any() else float("nan")
+            )
+        return means

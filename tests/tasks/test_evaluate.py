@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tastebench.contracts import Queries, Ranking
 from tastebench.data.card import SplitSpec
+from tastebench.metrics.measure import measure
 from tastebench.ragged import Ragged
 from tastebench.tasks import TaskProtocol
 from tastebench.tasks.evaluate import (
@@ -14,10 +17,23 @@ from tastebench.tasks.evaluate import (
     measure_answers,
     popularity_segment,
 )
+from tastebench.tasks.rank import rank_targets
 
 PROTOCOL = TaskProtocol(
     task="cf", split=SplitSpec(kind="last_out"), metrics=("recall@2", "mrr"), average="user"
 )
+
+
+class Told:
+    """Scores from a matrix; a query is a row of it by `row`."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix = matrix
+
+    def scores(self, queries: Queries, items: slice) -> np.ndarray:
+        assert queries.row is not None
+        scores: np.ndarray = self.matrix[queries.row, items]
+        return scores
 
 
 class Lists:
@@ -58,7 +74,88 @@ def test_generated_lists_are_measured_and_their_slots_counted() -> None:
 def test_group_means_ignore_what_is_undefined() -> None:
     groups = np.array([0, 0, 1, 2, 2])
     values = np.array([1.0, np.nan, np.nan, 0.5, 0.25])
-    np.testing.assert_array_equal(mean_by(groups, values, 3), [1, np.nan, 0.375])
+    mean, count = mean_by(groups, values, 3)
+    np.testing.assert_array_equal(mean, [1, np.nan, 0.375])
+    np.testing.assert_array_equal(count, [1, 0, 2])
+
+
+def test_group_means_weigh() -> None:
+    groups, values = np.array([1, 0, 1]), np.array([1.0, 0.25, 0.0])
+    mean, weight = mean_by(groups, values, 2, np.array([3, 5, 1]))
+    np.testing.assert_array_equal(mean, [0.25, 0.75])
+    np.testing.assert_array_equal(weight, [5, 4])
+
+
+# ------------------------------------------------------------------- what a unit counts in a mean
+
+
+def questions(user: list[int], relevant: list[list[int]]) -> Asked:
+    """Questions of users among eight items; the n-th reads row n of a matrix."""
+    n = len(user)
+    return Asked(
+        unit="user",
+        ids=np.array(user),
+        n_items=8,
+        queries=Queries(n, user=np.array(user), row=np.arange(n)),
+        relevant=Ragged.from_lists(relevant),
+        segments={"history": np.array(["1-4"] * len(set(user)))},
+    )
+
+
+def of(average: str, *metrics: str) -> TaskProtocol:
+    return PROTOCOL.model_copy(update={"average": average, "metrics": metrics})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=2, max_size=8), st.data())
+def test_the_mean_over_rows_is_a_weighted_mean_over_users(
+    relevant: list[list[int]], data: st.DataObject
+) -> None:
+    relevant = [sorted(set(items)) for items in relevant]
+    user = sorted(data.draw(st.lists(st.integers(0, 3), min_size=len(relevant),
+                                     max_size=len(relevant))))  # fmt: skip
+    scores = np.array(data.draw(st.lists(
+        st.lists(st.integers(0, 2), min_size=8, max_size=8),
+        min_size=len(relevant), max_size=len(relevant),
+    )), float)  # fmt: skip
+    asked = questions(user, relevant)
+    rows = measure(
+        ["mrr", "recall@2"], rank_targets(Told(scores), asked.queries, asked.relevant, 8)
+    )
+    found = measure_answers(Told(scores), asked, of("row", "mrr", "recall@2"))
+    assert found.ids.tolist() == sorted(set(user))
+    assert len(found.segments["history"]) == len(found.ids)
+    for name, column in rows.items():
+        want = np.nan if np.isnan(column).all() else np.nanmean(column)
+        assert found.means()[name] == pytest.approx(want, nan_ok=True)
+
+
+def test_weights_are_the_rows_that_have_a_value_and_are_left_out_where_they_are_one() -> None:
+    scores = Told(np.tile(np.arange(8.0)[::-1], (4, 1)))
+    asked = questions([2, 2, 2, 5], [[0], [], [3], [1]])
+    by_row = measure_answers(scores, asked, of("row", "mrr"))
+    np.testing.assert_allclose(by_row.values["mrr"], [(1 + 1 / 4) / 2, 1 / 2])
+    assert by_row.weights["mrr"].tolist() == [2, 1]
+    assert by_row.means()["mrr"] == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
+    by_user = measure_answers(scores, asked, of("user", "mrr"))
+    assert by_user.weights == {} and by_user.values["mrr"].tolist() == by_row.values["mrr"].tolist()
+    assert by_user.means()["mrr"] == pytest.approx((5 / 8 + 1 / 2) / 2)
+    once = measure_answers(scores, questions([2, 3, 4, 5], [[0], [], [3], [1]]), of("row", "mrr"))
+    assert once.weights == {}
+
+
+@pytest.mark.parametrize("average", ["user", "row"])
+def test_a_metric_over_pairs_is_one_whatever_the_average(average: str) -> None:
+    # Ranks 1 and 3, then 2, of one user; rank 8 of another: pairs 1, 1/3, 1/2, 1/8.
+    scores = Told(np.tile(np.arange(8.0)[::-1], (3, 1)))
+    asked = questions([0, 0, 1], [[0, 2], [1], [7]])
+    found = measure_answers(scores, asked, of(average, "mrr_pairwise", "mrr"))
+    assert found.means()["mrr_pairwise"] == pytest.approx((1 + 1 / 3 + 1 / 2 + 1 / 8) / 4)
+    np.testing.assert_allclose(found.values["mrr_pairwise"], [(1 + 1 / 3 + 1 / 2) / 3, 1 / 8])
+    assert found.weights["mrr_pairwise"].tolist() == [3, 1]
+    assert list(found.weights) == (
+        ["mrr_pairwise", "mrr"] if average == "row" else ["mrr_pairwise"]
+    )
 
 
 @pytest.mark.parametrize(

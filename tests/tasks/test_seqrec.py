@@ -169,9 +169,11 @@ def test_users_are_averaged_before_the_mean(
     np.testing.assert_allclose(by_user.values["mrr"], [mean_of_a, 1 / 6])
     rows = protocol.model_copy(update={"average": "row"})
     by_row = TASK.evaluate(told(scores), problem, rows, "test")
-    assert by_row.ids.tolist() == [0, 0, 0, 1]
-    np.testing.assert_allclose(by_row.values["mrr"], [1 / 3, 1 / 4, 1 / 5, 1 / 6])
-    assert len(by_row.segments["history"]) == 4
+    assert by_row.ids.tolist() == [0, 1]
+    np.testing.assert_allclose(by_row.values["mrr"], [mean_of_a, 1 / 6])
+    assert by_row.weights["mrr"].tolist() == [3, 1]
+    assert by_row.means()["mrr"] == pytest.approx((1 / 3 + 1 / 4 + 1 / 5 + 1 / 6) / 4)
+    assert len(by_row.segments["history"]) == 2
 
 
 def test_seen_items_leave_the_ranking_if_asked(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tastebench.board.load import Entry
+from tastebench.board.load import Entry, Units
 from tastebench.board.model import Score
 from tastebench.metrics.interval import bootstrap
 from tastebench.runs.record import MetricValue, Record
@@ -73,20 +73,24 @@ def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] 
     metrics = list(first.metrics)
     tables = [entry.units(metrics) for entry in entries]
     known = [table for table in tables if table is not None]
-    if len(known) < len(tables) or any(table[:2] != known[0][:2] for table in known):
+    if len(known) < len(tables) or not all(_same_units(known[0], table) for table in known):
         return None
-    values = _mean_over_seeds(np.stack([table[2] for table in known]))
-    labels = known[0][1]
+    values = _mean_over_seeds(np.stack([table.values for table in known]))
+    labels, weights = known[0].groups, known[0].weights
     scores = {}
     for group, name in _values(first):
         if group is None:
-            part = values
+            part = np.ones(len(values), dtype=bool)
         elif labels is None:
             return None
         else:
-            part = values[np.array(labels) == group]
-        column = part[:, metrics.index(name)]
-        found = bootstrap(column, np.random.default_rng(_SEED))
+            part = np.array(labels) == group
+        column = metrics.index(name)
+        found = bootstrap(
+            values[part, column],
+            np.random.default_rng(_SEED),
+            weights=weights[part, column],
+        )
         scores[group, name] = Score(
             _number(found.mean),
             _number(found.low),
@@ -97,6 +101,12 @@ def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] 
             first.protocol_id,
         )
     return scores
+
+
+def _same_units(one: Units, other: Units) -> bool:
+    """Whether two seeds asked the same units, so that each has a mean over seeds."""
+    same = one.ids == other.ids and one.groups == other.groups
+    return same and np.array_equal(one.weights, other.weights)
 
 
 def _mean_over_seeds(values: np.ndarray) -> np.ndarray:

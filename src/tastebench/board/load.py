@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tastebench.errors import DataError, UsageError
 from tastebench.files import canonical_json
+from tastebench.runs.outputs import weight_column
 from tastebench.runs.record import Record
 from tastebench.runs.store import find_records
+
+
+class Units(NamedTuple):
+    """What a run's units got.
+
+    Attributes:
+        ids: Users or queries, `n` strings.
+        groups: Their groups, where they have some.
+        values: float64 `[n, metrics]`, NaN where undefined.
+        weights: How much each unit counts in a metric's mean, float64 `[n, metrics]`.
+    """
+
+    ids: list[str]
+    groups: list[str] | None
+    values: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +57,8 @@ class Entry:
         ]
         return canonical_json(whole)
 
-    def units(
-        self, metrics: Sequence[str]
-    ) -> tuple[list[str], list[str] | None, np.ndarray] | None:
-        """Ids, groups and values `[n, metrics]` of its units; None where the table is gone.
+    def units(self, metrics: Sequence[str]) -> Units | None:
+        """What its units got; None where the table is gone.
 
         Raises:
             DataError: The table is broken.
@@ -64,7 +79,11 @@ class Entry:
             ) from error
         ids = table.to_series(0).cast(pl.String).to_list()
         groups = table["group"].to_list() if "group" in table.columns else None
-        return ids, groups, values.to_numpy()
+        weights = np.ones(values.shape)
+        for i, column in enumerate(map(weight_column, metrics)):
+            if column in table.columns:
+                weights[:, i] = table[column]
+        return Units(ids, groups, values.to_numpy(), weights)
 
 
 @dataclass(frozen=True, eq=False)

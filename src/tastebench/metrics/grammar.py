@@ -15,6 +15,7 @@ from tastebench.errors import UsageError, did_you_mean
 
 Needs = Literal["ranks", "rows", "lists"]
 Cut = Literal["required", "optional", "none"]
+Weight = Literal["one", "relevant", "rows"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class MetricInfo:
         oracle: The independent implementation it is tested against.
         citation: Where the definition comes from.
         higher_is_better: Direction.
+        weight: How much a unit counts in the mean: every one alike, or by the number of its
+            relevant items or of its rows.
     """
 
     name: str
@@ -45,11 +48,13 @@ class MetricInfo:
     oracle: str
     citation: str
     higher_is_better: bool = True
+    weight: Weight = "one"
 
 
 _EXPECTED = "expected value over all orders of equal scores"
 _NO_RELEVANT = "no relevant item"
 _LINEAR = "sum over relevant i of P(r_i <= k)"
+_PAIRS = "every relevant item is a query of its own, and the others of the query count as errors"
 
 _TABLE = (
     MetricInfo(
@@ -74,6 +79,31 @@ _TABLE = (
         undefined=_NO_RELEVANT,
         oracle="ir_measures R@k",
         citation="Manning et al. 2008, ch. 8",
+    ),
+    MetricInfo(
+        name="ndcg_pairwise",
+        needs="ranks",
+        cut="optional",
+        summary=f"ndcg over (query, relevant item) pairs: {_PAIRS}",
+        formula="(1 / R) sum over relevant i with r_i <= k of 1 / log2(r_i + 1), without grades",
+        ties=_EXPECTED,
+        undefined=_NO_RELEVANT,
+        oracle="ndcg of one query a pair",
+        citation="the nDCG of Hou et al. 2024 (BLaIR), where a query with several products is "
+        "several queries",
+        weight="relevant",
+    ),
+    MetricInfo(
+        name="recall_pairwise",
+        needs="ranks",
+        cut="required",
+        summary=f"recall over (query, relevant item) pairs: {_PAIRS}",
+        formula=f"{_LINEAR} / R",
+        ties=_EXPECTED,
+        undefined=_NO_RELEVANT,
+        oracle="recall of one query a pair",
+        citation="as ndcg_pairwise",
+        weight="relevant",
     ),
     MetricInfo(
         name="recall_capped",
@@ -131,6 +161,18 @@ _TABLE = (
         citation="the MRR of Wu et al. 2020 (MIND)",
     ),
     MetricInfo(
+        name="mrr_pairwise",
+        needs="ranks",
+        cut="optional",
+        summary=f"mrr over (query, relevant item) pairs: {_PAIRS}",
+        formula="(1 / R) sum over relevant i with r_i <= k of 1 / r_i",
+        ties=_EXPECTED,
+        undefined=_NO_RELEVANT,
+        oracle="mrr of one query a pair",
+        citation="as ndcg_pairwise",
+        weight="relevant",
+    ),
+    MetricInfo(
         name="map",
         needs="ranks",
         cut="optional",
@@ -185,6 +227,7 @@ _TABLE = (
         undefined="group: only one class",
         oracle="scikit-learn roc_auc_score, group by group",
         citation="Zhu et al. 2017; Zhou et al. 2018",
+        weight="rows",
     ),
     MetricInfo(
         name="logloss",

@@ -9,6 +9,11 @@ Tibshirani 1993, ch. 13: the percentile interval). Three ways to the same interv
 - More values and more units: the normal interval, mean +- z s / sqrt(n), to which the percentile
   interval tends; its ends differ by terms of order skewness x s / n (Hall 1992, ch. 3), which is
   below a hundredth of the interval's width.
+
+A unit that stands for several rows has a weight. It is drawn whole, as clusters are (Davison &
+Hinkley 1997, sec. 3.8): the mean of a resample is its sum of weight x value over its sum of
+weights, and `s` above is that of weight x (value - mean) over the mean weight (Cochran 1977, sec.
+2.11).
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ class Interval(NamedTuple):
     """A mean and how sure it is.
 
     Attributes:
-        mean: Mean over the units for which the value is defined; NaN if there is none.
+        mean: Weighted mean over the units for which the value is defined; NaN if there is none.
         low: Lower end; NaN with fewer than two units, which say nothing of their spread.
         high: Upper end, likewise.
         n: Units for which the value is defined.
@@ -46,6 +51,7 @@ def bootstrap(
     rng: np.random.Generator,
     level: float = 0.95,
     resamples: int = 1000,
+    weights: np.ndarray | None = None,
 ) -> Interval:
     """The interval of the mean of `values` over resamples of its units.
 
@@ -54,9 +60,12 @@ def bootstrap(
         rng: Where resamples come from; the same generator state gives the same interval.
         level: Share of resamples within the interval, above 0 and below 1.
         resamples: How many to draw.
+        weights: How much each unit counts, above 0 where its value is defined, `[n]`; None counts
+            every unit once.
 
     Raises:
-        ValueError: An impossible `level`, `resamples` or shape of `values`, or an infinite value.
+        ValueError: An impossible `level`, `resamples` or shape of `values`, an infinite value, or
+            weights that do not fit.
     """
     if values.ndim != 1 or not 0 < level < 1 or resamples < 1:
         raise ValueError(
@@ -64,39 +73,75 @@ def bootstrap(
         )
     if np.isinf(values).any():
         raise ValueError(f"values[{np.flatnonzero(np.isinf(values))[0]}] is infinite")
-    defined = values[~np.isnan(values)].astype(np.float64, copy=False)
+    known = ~np.isnan(values)
+    defined = values[known].astype(np.float64, copy=False)
+    weights = None if weights is None else _checked_weights(weights, known)
     n, undefined = len(defined), int(len(values) - len(defined))
     if n < 2:
         mean = float(defined[0]) if n else float("nan")
         return Interval(mean, float("nan"), float("nan"), n, undefined)
-    mean = float(defined.mean())
-    low, high = _ends(defined, rng, level, resamples)
+    mean = float(np.average(defined, weights=weights))
+    low, high = _ends(defined, weights, rng, level, resamples)
     return Interval(mean, min(low, mean), max(high, mean), n, undefined)
 
 
+def _checked_weights(weights: np.ndarray, known: np.ndarray) -> np.ndarray | None:
+    """The weights of the units whose value is defined, float64; None where they are all equal."""
+    if weights.shape != known.shape:
+        raise ValueError(f"{weights.shape} weights do not fit {known.shape} values")
+    bad = np.flatnonzero(known & ~((weights > 0) & np.isfinite(weights)))
+    if len(bad):
+        raise ValueError(f"weights[{bad[0]}] is {weights[bad[0]]}: a weight is a number above 0")
+    kept = weights[known].astype(np.float64, copy=False)
+    return None if (kept == kept[:1]).all() else kept
+
+
 def _ends(
-    values: np.ndarray, rng: np.random.Generator, level: float, resamples: int
+    values: np.ndarray,
+    weights: np.ndarray | None,
+    rng: np.random.Generator,
+    level: float,
+    resamples: int,
 ) -> tuple[float, float]:
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= _FEW:
-        drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
-        means = drawn @ distinct / len(values)
-    elif len(values) <= LARGE:
-        means = _resampled_means(values, rng, resamples)
+    n = len(values)
+    kinds, counts = _kinds(values, weights)
+    if len(counts) <= _FEW:
+        drawn = rng.multinomial(n, counts / n, size=resamples)
+        if weights is None:
+            means = drawn @ values[kinds] / n
+        else:
+            means = drawn @ (weights * values)[kinds] / (drawn @ weights[kinds])
+    elif n <= LARGE:
+        means = _resampled_means(values, weights, rng, resamples)
     else:
-        half = NormalDist().inv_cdf((1 + level) / 2) * values.std(ddof=1) / np.sqrt(len(values))
-        mean = values.mean()
+        mean = np.average(values, weights=weights)
+        pull = values if weights is None else weights * (values - mean) / weights.mean()
+        half = NormalDist().inv_cdf((1 + level) / 2) * pull.std(ddof=1) / np.sqrt(n)
         return float(mean - half), float(mean + half)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+def _kinds(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """A unit of each kind, equal value and weight, and how many there are of the kind."""
+    if weights is None:
+        return np.unique(values, return_index=True, return_counts=True)[1:]
+    kind = np.unique(values, return_inverse=True)[1]
+    weight, weight_kind = np.unique(weights, return_inverse=True)
+    pair = kind * len(weight) + weight_kind
+    return np.unique(pair, return_index=True, return_counts=True)[1:]
+
+
+def _resampled_means(
+    values: np.ndarray, weights: np.ndarray | None, rng: np.random.Generator, resamples: int
+) -> np.ndarray:
     n = len(values)
     means = np.empty(resamples)
+    sums = values if weights is None else weights * values
     step = max(1, _CHUNK // n)
     for start in range(0, resamples, step):
         stop = min(start + step, resamples)
         drawn = rng.integers(0, n, size=(stop - start, n), dtype=np.int32)
-        means[start:stop] = values[drawn].mean(axis=1)
+        total = n if weights is None else weights[drawn].sum(axis=1)
+        means[start:stop] = sums[drawn].sum(axis=1) / total
     return means

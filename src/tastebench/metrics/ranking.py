@@ -31,6 +31,14 @@ def ndcg(ranks: Ranks, k: int | None = None) -> np.ndarray:
     return _ratio(reached, ideal)
 
 
+def ndcg_pairwise(ranks: Ranks, k: int | None = None) -> np.ndarray:
+    """The mean over the relevant items of the discount at their own rank, whatever their grade.
+
+    What `ndcg` is on average if each of them is the only relevant one: then the ideal is 1.
+    """
+    return _ratio(_per_query(ranks, _mean_discount(ranks, k)), ranks.n_relevant)
+
+
 def recall(ranks: Ranks, k: int | None = None) -> np.ndarray:
     """Expected relevant items in the top k, over all relevant items."""
     return _ratio(_found(ranks, k), ranks.n_relevant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tastebench.metrics.grammar import METRICS, MetricInfo, Needs
+from tastebench.metrics.grammar import METRICS, MetricInfo, Needs, Weight
 
 _HEAD = """\
 # Metrics
@@ -18,7 +18,9 @@ of its own (`recall` and `recall_capped`, `mrr` and `mrr_allpos` and `lrap`, `ga
 Rules that hold for all of them:
 
 - **Per user first, then the mean.** Every ranking metric is one value a user (or query); a number
-  on a board is the mean over users, and its interval comes from resampling users.
+  on a board is the mean over users, and its interval comes from resampling users. Where users or
+  queries do not count alike (`average: row`, metrics that say so below), each has a weight beside
+  its value, the mean is weighted, and still whole users are resampled.
 - **Ties never decide.** Equal scores have no order, so a ranking metric is its expected value over
   all orders of equal scores, computed in closed form (McSherry & Najork 2008) and not by drawing.
   A recommender that scores everything alike gets what a random order gets.
@@ -46,6 +48,11 @@ With several seeds each user's value is first averaged over the seeds: the inter
 the mean over users is, for the average of those training runs.
 """
 
+_MEANS: dict[Weight, str] = {
+    "relevant": "a query counts by its number of relevant items",
+    "rows": "a group counts by its number of rows",
+}
+
 _SECTIONS: dict[Needs, str] = {
     "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among candidates.\n",
     "rows": "## Click metrics\n\nComputed from a label (0 or 1) and a score for every row.\n",
@@ -68,6 +75,7 @@ def _entry(info: MetricInfo) -> str:
         f"### `{name.get(info.cut, info.name)}`\n",
         f"{info.summary}. {'Higher' if info.higher_is_better else 'Lower'} is better.\n",
         f"- Formula: `{info.formula}`",
+        *([f"- Mean: {_MEANS[info.weight]}"] if info.weight in _MEANS else []),
         f"- Equal scores: {info.ties}",
         f"- Undefined: {info.undefined}",
         f"- Tested against: {info.oracle}",

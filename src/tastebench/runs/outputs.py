@@ -52,15 +52,24 @@ def write_tables(
 
 
 def per_user(dataset: Dataset, evaluation: Evaluation) -> pl.DataFrame:
-    """A row per unit: its id, a column per metric (null where undefined), its segments."""
+    """A row per unit: its id, its metrics (null where undefined), their weights, its segments.
+
+    A metric that does not count all units alike has its weights in `weight:<metric>`.
+    """
     import polars as pl
 
     frame = pl.DataFrame(
         {f"{evaluation.unit}_id": _unit_ids(dataset, evaluation.unit, evaluation.ids)}
     )
     metrics = [pl.Series(name, values).fill_nan(None) for name, values in evaluation.values.items()]
+    weights = [pl.Series(weight_column(name), w) for name, w in evaluation.weights.items()]
     segments = [pl.Series(name, labels.tolist()) for name, labels in evaluation.segments.items()]
-    return frame.with_columns(*metrics, *segments)
+    return frame.with_columns(*metrics, *weights, *segments)
+
+
+def weight_column(metric: str) -> str:
+    """The column of `per_user.parquet` that says how much each unit counts in a metric's mean."""
+    return f"weight:{metric}"
 
 
 def predictions(dataset: Dataset, asked: Asked, evaluation: Evaluation) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 from tastebench.contracts import Evaluation, GeneratesItems, Queries, Ranking, ScoresItems
 from tastebench.errors import ProtocolError
 from tastebench.metrics.grammar import parse_all
-from tastebench.metrics.measure import measure
+from tastebench.metrics.measure import measure, weigh
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
 from tastebench.tasks.protocol import TaskProtocol
@@ -54,8 +54,10 @@ def measure_answers(
 ) -> Evaluation:
     """Ranks the catalogue for every question and measures where the right answers stand.
 
-    With `average: user` a row of the result is a user (the mean over the user's rows for which a
-    metric is defined), else a row is a question and ids repeat.
+    A row of the result is a unit with its mean over its rows for which a metric is defined. With
+    `average: row` its weight is the number of these rows, so that the weighted mean over units is
+    the mean over rows, and what is resampled for an interval are still units. A metric that does
+    not count rows alike (`MetricInfo.weight`) adds up their weights, whatever the average.
 
     Raises:
         ProtocolError: Nothing to ask, or answers that cannot be used.
@@ -67,18 +69,18 @@ def measure_answers(
             fix="choose another split, or a dataset with more interactions",
         )
     ranks, top, counts = _ranks(recommender, asked, protocol, top_k)
-    rows = measure(protocol.metrics, ranks)
     units, row_unit = np.unique(asked.ids, return_inverse=True)
-    segments = asked.segments
-    if protocol.average == "user":
-        ids = units
-        values = {name: mean_by(row_unit, column, len(units)) for name, column in rows.items()}
-    else:
-        ids, values = asked.ids, rows
-        segments = {name: labels[row_unit] for name, labels in segments.items()}
+    row_weights = weigh(protocol.metrics, ranks)
+    values, weights = {}, {}
+    for name, column in measure(protocol.metrics, ranks).items():
+        row_weight = row_weights.get(name)
+        values[name], weight = mean_by(row_unit, column, len(units), row_weight)
+        counted = protocol.average == "row" or row_weight is not None
+        if counted and (weight[weight > 0] != 1).any():
+            weights[name] = weight
     plural = "users" if asked.unit == "user" else "queries"
     counts = {"asked": len(asked.queries), plural: len(units), **asked.counts, **counts}
-    return Evaluation(asked.unit, ids, values, segments=segments, counts=counts, top=top)
+    return Evaluation(asked.unit, units, values, weights, asked.segments, counts, top)
 
 
 def _ranks(
@@ -126,18 +128,31 @@ def _repeats(items: np.ndarray) -> int:
     return int(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).sum())
 
 
-def mean_by(group: np.ndarray, values: np.ndarray, n_groups: int) -> np.ndarray:
-    """The mean of each group's values that are not NaN; NaN where there is none.
+def mean_by(
+    group: np.ndarray, values: np.ndarray, n_groups: int, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean of each group's values that are not NaN, and the sum of their weights.
 
-    >>> mean_by(np.array([0, 0, 1]), np.array([1.0, 0.0, np.nan]), 2).tolist()
-    [0.5, nan]
+    Args:
+        group: Group of each value, integers `[n]`.
+        values: NaN where undefined, float64 `[n]`.
+        n_groups: Number of groups.
+        weights: Above 0 where a value is defined, `[n]`; None counts every value once.
+
+    Returns:
+        Means, NaN where a group has none, and weights, float64 `[n_groups]` each.
+
+    >>> mean_by(np.array([0, 0, 1]), np.array([1.0, 0.0, np.nan]), 2)
+    (array([0.5, nan]), array([2., 0.]))
     """
     defined = ~np.isnan(values)
-    total = np.bincount(group[defined], values[defined], n_groups)
-    count = np.bincount(group[defined], minlength=n_groups)
+    group, values = group[defined], values[defined]
+    weights = np.ones(len(values)) if weights is None else weights[defined]
+    total = np.bincount(group, weights * values, n_groups)
+    weight = np.bincount(group, weights, n_groups)
     mean = np.full(n_groups, np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean
+    np.divide(total, weight, out=mean, where=weight > 0)
+    return mean, weight
 
 
 def median_by(ids: np.ndarray, values: np.ndarray) -> np.ndarray:

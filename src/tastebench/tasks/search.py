@@ -23,7 +23,7 @@ from tastebench.tasks.task import QueryForms, Task
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
-METRICS = ("ndcg@10", "recall@10", "ndcg@100", "recall@100", "mrr")
+METRICS = ("ndcg@10", "recall@10", "ndcg@100", "recall@100", "mrr", "ndcg_pairwise@100")
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
