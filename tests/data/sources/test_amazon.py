@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tastebench.data.sources import SOURCES, amazon_2014, amazon_2018, amazon_2023
@@ -246,3 +247,50 @@ def test_the_2023_splits_are_the_benchmark_s() -> None:
 def test_a_category_that_is_not_there(module: object) -> None:
     with pytest.raises(AttributeError, match="Spaceships"):
         module.Spaceships  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"P1": "All Beauty", "P2": "Health \\u0026 Care", "P1": "Books"}'],
+        [
+            "{",
+            '  "P1" : "All Beauty",',
+            '  "P2": "Health & Care",',
+            '  "P1": "Books"',
+            "}",
+        ],
+        ['{"P1": "All Beauty"}', '{"P2": "Health & Care"}', "", '{"P1": "Books"}'],
+    ],
+    ids=["one object", "indented", "lines"],
+)
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_2023_categories_of_products(
+    block: int, lines: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amazon_2023, "_BLOCK", block)
+    put(tmp_path, "asin2category.json", lines)
+    found = amazon_2023.read_categories(tmp_path / "asin2category.json")
+    assert found.schema == {"item_id": pl.String, "category": pl.String}
+    assert set(found.rows()) == {("P1", "Books"), ("P2", "Health & Care")}
+
+
+@pytest.mark.parametrize(
+    ("lines", "row"),
+    [
+        (['{"P1": "A"}', '{"P2": 3}'], 2),
+        (['{"P1": "A",', '"P2": "B', ""], 2),
+        (['{"P1": "A",', '"P2": "B"', ""], 2),
+        (['{"P1": "A",', '"P2", "B"}'], 2),
+        (["P1,A"], 1),
+        (['{"P1": "A", "P2": null}'], 1),
+    ],
+    ids=["number", "cut off in a text", "cut off after one", "list", "csv", "null"],
+)
+def test_2023_categories_that_are_no_texts_are_named(
+    lines: list[object], row: int, tmp_path: Path
+) -> None:
+    put(tmp_path, "asin2category.json", lines)
+    with pytest.raises(DataError, match="no pairs of a product and its category") as caught:
+        amazon_2023.read_categories(tmp_path / "asin2category.json")
+    assert caught.value.where == f"{tmp_path / 'asin2category.json'}, row {row}"

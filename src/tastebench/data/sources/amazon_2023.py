@@ -6,6 +6,7 @@ An item is a `parent_asin`, under which all variants of a product are one. Times
 
 from __future__ import annotations
 
+import json
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.categories import AMAZON_2023, slug, words
 from tastebench.data.sources.reading import (
+    bad_rows,
     catalogue,
     find,
     need,
     read_delimited,
     read_json_lines,
+    read_text,
 )
 
 _SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
@@ -41,6 +44,7 @@ _ITEM = {
     "main_category": pl.String(),
     "price": pl.String(),
 }
+_BLOCK = 1 << 24  # characters
 VALID_FROM = 1_628_643_414_042
 """First millisecond of the benchmark's validation period, 2021-08-11."""
 TEST_FROM = 1_658_002_729_837
@@ -68,6 +72,44 @@ def read_items(path: Path | None) -> pl.DataFrame:
     return frame.rename({"parent_asin": "item_id", "store": "brand"}).with_columns(
         pl.col("price").str.strip_chars().str.strip_prefix("$").cast(pl.Float64, strict=False)
     )
+
+
+def read_categories(path: Path) -> pl.DataFrame:
+    """The category of each product, as `asin2category.json` has it: item_id, category.
+
+    The file is one JSON object, or one a line, whose members are texts. It is cut at its quotation
+    marks, block by block: as Python's own objects its tens of millions of members would fill the
+    memory. The last member of an id counts.
+
+    Raises:
+        DataError: There is something besides members that are texts; names the line.
+    """
+    text = read_text(path)
+    frames, read, bad = [], 0, None
+    for end in range(_BLOCK, len(text) + _BLOCK, _BLOCK):
+        pieces = pl.Series([text[read:end]]).str.split('"').explode()
+        whole = (len(pieces) - 1) // 4 * 4  # before, id, colon, category: the pieces of a member
+        before, item, colon, name = (pieces[:whole].gather_every(4, at) for at in range(4))
+        odd = ~before.str.contains(r"^[{},\s]*$") | ~colon.str.contains(r"^\s*:\s*$")
+        if odd.any():
+            first = 4 * (odd.arg_max() or 0)
+            bad = read + len('"'.join(pieces[: first + 3]))
+            break
+        frames.append(pl.DataFrame({"item_id": item, "category": _unescaped(name)}))
+        read = min(end, len(text)) - len('"'.join(pieces[whole:]))
+    left = text[read:].strip("{}, \t\n")
+    if bad is None and (left or text.count("{") != text.count("}")):
+        bad = text.index(left, read)
+    if bad is not None:
+        row = text.count("\n", 0, bad) + 1
+        raise bad_rows(path, [row], "no pairs of a product and its category")
+    return pl.concat(frames).unique("item_id", keep="last", maintain_order=True)
+
+
+def _unescaped(texts: pl.Series) -> pl.Series:
+    """JSON's escapes resolved, in the few texts that have some."""
+    escaped = texts.filter(texts.str.contains("\\", literal=True)).unique()
+    return texts.replace({text: json.loads(f'"{text}"') for text in escaped})
 
 
 def files(category: str) -> tuple[RawFile, RawFile]:
