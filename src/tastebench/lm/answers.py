@@ -1,0 +1,145 @@
+"""Answers of a remote model, read strictly: what is not whole is no answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tastebench.lm.spending import Usage, estimate_tokens
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an answer.
+
+    Attributes:
+        logprob: Natural logarithm of its probability.
+        top: The likeliest tokens at its place and their log-probabilities, likeliest first.
+    """
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said.
+
+    Attributes:
+        text: Empty where it refused or said nothing.
+        finish_reason: `stop`, `length` (cut at `max_tokens`), `content_filter`, ...
+        usage: Of this answer.
+        refusal: The model's own words for declining, where the server tells them apart.
+        tokens: With log-probabilities; None unless asked for and the server has them.
+    """
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    refusal: str | None = None
+    tokens: tuple[Token, ...] | None = None
+
+
+def read_vectors(value: Any, n: int) -> np.ndarray:
+    """The vectors in an embeddings answer, float32 `[n, d]`, in the order of the texts.
+
+    Raises:
+        ValueError: Not one finite, non-zero vector for each of `n` texts, all of one width.
+    """
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise ValueError("it holds no list of vectors")
+    if len(data) != n:
+        raise ValueError(f"{len(data)} vectors for {n} texts")
+    index = [entry.get("index") for entry in data]
+    if sorted(i for i in index if type(i) is int) != list(range(n)):
+        raise ValueError("which vector belongs to which text is not said once for each text")
+    rows: list[np.ndarray] = [np.empty(0)] * n
+    for place, entry in zip(index, data, strict=True):
+        rows[place] = _vector(entry.get("embedding"))
+    widths = {len(row) for row in rows}
+    if len(widths) > 1 or 0 in widths:
+        raise ValueError(f"vectors of width {', '.join(map(str, sorted(widths)))}")
+    # A double too large for float32 becomes infinite, and is refused as such.
+    with np.errstate(over="ignore"):
+        vectors = np.stack(rows).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise ValueError("a vector holds NaN or infinity")
+    if not vectors.any(axis=1).all():
+        raise ValueError("a vector is zero throughout")
+    return vectors
+
+
+def _vector(value: Any) -> np.ndarray:
+    """Numbers as a list, or as base64 of little-endian float32."""
+    if isinstance(value, str):
+        try:
+            return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        except (binascii.Error, ValueError):
+            raise ValueError("a vector is broken base64") from None
+    if not isinstance(value, list) or not all(type(x) in (int, float) for x in value):
+        raise ValueError("a vector is no list of numbers")
+    return np.array(value, dtype=np.float64)
+
+
+def read_answer(value: Any, usage: Usage) -> Answer:
+    """The first choice of a chat completion.
+
+    Raises:
+        ValueError: There is none.
+    """
+    choice = _choice(value)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise ValueError("it holds no message")
+    text, refusal = message.get("content"), message.get("refusal")
+    return Answer(
+        text=text if isinstance(text, str) else "",
+        finish_reason=str(choice.get("finish_reason") or "unknown"),
+        usage=usage,
+        refusal=refusal if isinstance(refusal, str) and refusal else None,
+        tokens=_tokens(choice.get("logprobs")),
+    )
+
+
+def _tokens(value: Any) -> tuple[Token, ...] | None:
+    content = value.get("content") if isinstance(value, dict) else None
+    if not isinstance(content, list):
+        return None
+    try:
+        return tuple(
+            Token(
+                entry["token"],
+                float(entry["logprob"]),
+                tuple((t["token"], float(t["logprob"])) for t in entry.get("top_logprobs") or ()),
+            )
+            for entry in content
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("its log-probabilities are broken") from None
+
+
+def _choice(value: Any) -> dict[str, Any]:
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise ValueError("it holds no choices")
+    return choices[0]
+
+
+def whole_number(value: Any, otherwise: int) -> int:
+    return value if type(value) is int and value >= 0 else otherwise
+
+
+def answer_length(value: Any) -> int:
+    """Tokens of an answer, estimated, where the server does not count them; none for vectors."""
+    if not isinstance(value, dict) or "choices" not in value:
+        return 0
+    try:
+        return estimate_tokens(read_answer(value, Usage()).text)
+    except ValueError:
+        return 0  # what is wrong with it is said by whoever reads it
