@@ -82,14 +82,17 @@ def write_run(
     one: Record,
     values: dict[str, Sequence[float]],
     group: Sequence[str] | None = None,
+    weights: dict[str, Sequence[float]] | None = None,
 ) -> Path:
     """Writes a record with the metrics of `values`, and its table of values per unit."""
     columns = {name: np.array(column, float) for name, column in values.items()}
+    weigh = {name: np.array(column, float) for name, column in (weights or {}).items()}
 
     def means(rows: np.ndarray) -> dict[str, MetricValue]:
         found = {}
         for name, column in columns.items():
-            interval = bootstrap(column[rows], np.random.default_rng(1))
+            weight = weigh[name][rows] if name in weigh else None
+            interval = bootstrap(column[rows], np.random.default_rng(1), weights=weight)
             ends = [None if np.isnan(x) else float(x) for x in interval[:3]]
             found[name] = MetricValue(
                 mean=ends[0], low=ends[1], high=ends[2], n=interval.n, undefined=interval.undefined
@@ -105,7 +108,8 @@ def write_run(
     folder = folder_of(root, one)
     one.write(folder)
     frame = pl.DataFrame({"user_id": [f"u{i}" for i in range(n)]}).with_columns(
-        *(pl.Series(name, column).fill_nan(None) for name, column in columns.items())
+        *(pl.Series(name, column).fill_nan(None) for name, column in columns.items()),
+        *(pl.Series(f"weight:{name}", column) for name, column in weigh.items()),
     )
     if labels is not None:
         frame = frame.with_columns(pl.Series("group", labels.tolist()))

@@ -147,6 +147,27 @@ def test_seeds_are_averaged_per_unit_before_the_interval(
     score = read_board(tmp_path).rows[0].scores["seqrec/shop/ndcg@10"]
     assert (score.mean, score.low, score.high) == pytest.approx((0.5, 0.5, 0.5))
     assert (score.n, score.seeds) == (50, 2)
+    assert score.spread == pytest.approx(0, abs=1e-12)
+
+
+def test_seeds_of_weighted_units(
+    tmp_path: Path, record: Make, write_run: Callable[..., Path]
+) -> None:
+    # Four users with 1, 1, 2 and 4 rows, in two groups; the means of the seeds are 1/2 and 5/8.
+    group, weights = ["a", "a", "b", "b"], {"ndcg@10": [1, 1, 2, 4]}
+    for seed, values in enumerate([[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]):
+        one = record("search", "dot", encoder="e", spec={"seed": seed})
+        write_run(tmp_path, one, {"ndcg@10": values}, group, weights)
+    scores = read_board(tmp_path).rows[0].scores
+    a, b = (scores[f"search:{g}/shop/ndcg@10"] for g in "ab")
+    whole = scores["search/shop/ndcg@10"]
+    assert whole.mean == pytest.approx((4 / 8 + 5 / 8) / 2)
+    assert whole.spread == pytest.approx((1 / 8) / 2**0.5)
+    assert a.mean == pytest.approx(3 / 4)
+    assert b.mean == pytest.approx((2 / 6 + 4 / 6) / 2)
+    assert (b.n, b.seeds) == (2, 2)
+    assert whole.low is not None and whole.mean is not None and whole.high is not None
+    assert whole.low < whole.mean < whole.high
 
 
 def test_seeds_within_groups_and_with_undefined_units(
@@ -172,6 +193,7 @@ def test_seeds_whose_tables_are_gone_have_a_mean_and_no_interval(
     )
     score = board.rows[0].scores["seqrec/shop/ndcg@10"]
     assert (score.mean, score.low, score.high, score.seeds) == (pytest.approx(0.2), None, None, 2)
+    assert score.spread == pytest.approx(0.1 * 2**0.5)
     assert "tables of values per unit are gone" in board.notes[0]
 
 

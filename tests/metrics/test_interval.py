@@ -98,3 +98,81 @@ def test_coverage_with_many_units() -> None:
 def test_what_has_no_interval(values: np.ndarray, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         bootstrap(values, rng(), **options)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------- weights
+
+
+def test_a_weighted_interval_resamples_units_whole() -> None:
+    # Two kinds of units, 30 of value 1 and weight 3 among 80: with j of them in a resample the mean
+    # is 3 j / (3 j + 80 - j), and j is binomial.
+    values = np.repeat([1.0, 0.0], [30, 50])
+    weights = np.repeat([3.0, 1.0], [30, 50])
+    got = bootstrap(values, rng(), resamples=200_000, weights=weights)
+    low, high = (3 * j / (2 * j + 80) for j in binom.ppf([0.025, 0.975], 80, 30 / 80))
+    assert (got.mean, got.low, got.high) == pytest.approx((90 / 140, low, high), abs=1e-12)
+    assert (got.n, got.undefined) == (80, 0)
+
+
+@pytest.mark.parametrize("n", [100, 3000, LARGE + 1])
+def test_every_way_gives_the_same_weighted_interval(n: int) -> None:
+    generator = rng(1)
+    weights = generator.integers(1, 9, n).astype(float)
+    values = (generator.random(n) + weights / 9) / 2
+    if n == 100:
+        values = values.round(1)  # few kinds
+    values[3], weights[3] = np.nan, 0.0
+    got = bootstrap(values, rng(7), weights=weights)
+    means = []
+    for _ in range(2000):  # the definition, unit by unit
+        drawn = np.delete(np.arange(n), 3)[generator.integers(0, n - 1, n - 1)]
+        means.append(np.average(values[drawn], weights=weights[drawn]))
+    half = 1.96 * np.std(means)
+    assert got.mean == pytest.approx(
+        np.average(np.delete(values, 3), weights=np.delete(weights, 3))
+    )
+    assert got.low == pytest.approx(got.mean - half, abs=0.15 * half)
+    assert got.high == pytest.approx(got.mean + half, abs=0.15 * half)
+    assert (got.n, got.undefined) == (n - 1, 1)
+
+
+@pytest.mark.parametrize("n", [50, 600, LARGE + 1])
+def test_equal_weights_weigh_nothing(n: int) -> None:
+    values = rng(3).random(n)
+    values[0] = np.nan
+    plain = bootstrap(values, rng())
+    assert bootstrap(values, rng(), weights=np.where(np.isnan(values), 0.0, 4.0)) == plain
+
+
+def test_coverage_of_a_mean_over_rows_of_users() -> None:
+    # A user's rows resemble each other: taken as units of their own they promise too much.
+    generator = rng(8)
+    inside, naive = 0, 0
+    for _ in range(200):
+        rows = generator.integers(1, 12, 150)
+        taste = generator.normal(0.5, 1, 150)
+        each = np.repeat(taste, rows) + generator.normal(0, 0.3, rows.sum())
+        user = np.repeat(np.arange(150), rows)
+        got = bootstrap(
+            np.bincount(user, each) / rows, generator, resamples=200, weights=rows.astype(float)
+        )
+        wrong = bootstrap(each, generator, resamples=200)
+        assert got.mean == pytest.approx(wrong.mean)
+        inside += got.low <= 0.5 <= got.high
+        naive += wrong.low <= 0.5 <= wrong.high
+    assert 0.9 <= inside / 200 <= 0.99
+    assert naive / 200 < 0.75
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "(1,) weights do not fit (2,) values"),
+        ([1.0, 0.0], "weights[1] is 0.0: a weight is a number above 0"),
+        ([np.nan, 1.0], "weights[0] is nan"),
+        ([1.0, np.inf], "weights[1] is inf"),
+    ],
+)
+def test_what_is_no_weight(weights: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        bootstrap(np.zeros(2), rng(), weights=np.array(weights))

@@ -9,7 +9,7 @@ import pytest
 
 from tastebench.errors import UsageError
 from tastebench.metrics import METRICS, Ranks, measure
-from tastebench.metrics.measure import RANKING
+from tastebench.metrics.measure import RANKING, WEIGHTS
 from tastebench.metrics.reference import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,11 @@ def test_only_ranking_metrics_can_be_measured_on_ranks() -> None:
 
 def test_the_table_and_the_functions_name_the_same_ranking_metrics() -> None:
     assert set(RANKING) == {name for name, info in METRICS.items() if info.needs == "ranks"}
+
+
+def test_every_weight_of_a_ranking_metric_can_be_computed() -> None:
+    used = {info.weight for info in METRICS.values() if info.needs == "ranks"}
+    assert used == {"one", *WEIGHTS}
 
 
 def test_the_reference_page_is_written_from_the_table() -> None:

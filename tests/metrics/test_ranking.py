@@ -11,7 +11,7 @@ from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 from tastebench.contracts import Ranking
 from tastebench.metrics import ranking
-from tastebench.metrics.measure import RANKING, measure
+from tastebench.metrics.measure import RANKING, measure, weigh
 from tastebench.metrics.ranks import UNRANKED, Ranks
 from tastebench.ragged import Ragged
 
@@ -38,7 +38,9 @@ def at(*ranks: int, candidates: int = 200) -> Ranks:
     ("rank", "value"), [(1, 1.0), (2, 0.63093), (100, 0.15019), (101, 0.0)], ids=str
 )
 def test_ndcg_of_one_relevant_item(rank: int, value: float) -> None:
+    """T10, and the same pair by pair: one answer is one pair."""
     assert ranking.ndcg(at(rank), 100)[0] == pytest.approx(value, abs=5e-6)
+    assert ranking.ndcg_pairwise(at(rank), 100)[0] == pytest.approx(value, abs=5e-6)
 
 
 LOG3 = 1 / math.log2(3)
@@ -48,6 +50,8 @@ LOG3 = 1 / math.log2(3)
     ("name", "value"),
     [
         ("ndcg@10", 1.5 / (1 + LOG3)),  # 0.91972
+        ("ndcg_pairwise@10", 1.5 / 2),  # ranks 1 and 3, each of which could have been 1
+        ("ndcg_pairwise@2", 1 / 2),
         ("ndcg@2", 1 / (1 + LOG3)),
         ("ndcg@1", 1.0),
         ("ndcg", 1.5 / (1 + LOG3)),
@@ -61,12 +65,15 @@ LOG3 = 1 / math.log2(3)
         ("mrr", 1.0),
         ("mrr_allpos", (1 + 1 / 3) / 2),
         ("mrr_allpos@2", 1 / 2),
+        ("mrr_pairwise", (1 + 1 / 3) / 2),
+        ("recall_pairwise@1", 1 / 2),
         ("map", (1 + 2 / 3) / 2),
         ("map@2", 1 / 2),
         ("lrap", (1 + 2 / 3) / 2),
     ],
 )
 def test_two_relevant_items_at_ranks_1_and_3(name: str, value: float) -> None:
+    """T11."""
     assert measure([name], at(1, 3))[name][0] == pytest.approx(value, abs=1e-12)
 
 
@@ -237,3 +244,43 @@ def test_a_longer_list_never_loses_what_it_found(row: list[tuple[int, int]]) -> 
         values = [float(RANKING[name](ranks, k)[0]) for k in range(1, 8)]
         assert (np.diff(values) >= -1e-15).all(), name
         assert values[-1] == pytest.approx(float(RANKING[name](ranks, None)[0]), abs=1e-14)
+
+
+# ---------------------------------------------------------------------------------- pair by pair
+
+PAIRWISE = {"ndcg_pairwise@3": "ndcg@3", "recall_pairwise@2": "recall@2", "mrr_pairwise": "mrr"}
+
+
+several = st.lists(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=6), min_size=1, max_size=5
+).filter(lambda rows: any(gain for row in rows for _, gain in row))
+
+
+@settings(max_examples=80, deadline=None)
+@given(several)
+def test_pairs_are_queries_of_their_own(rows: list[list[tuple[int, int]]]) -> None:
+    """Grades and a query's other answers play no part; with one answer a query both forms agree."""
+    grouped = ranks_of(*[([float(s) for s, _ in row], [float(g) for _, g in row]) for row in rows])
+    pairs = ranks_of(
+        *[
+            ([float(s) for s, _ in row], [float(i == answer) for i in range(len(row))])
+            for row in rows
+            for answer, (_, grade) in enumerate(row)
+            if grade > 0
+        ]
+    )
+    weights = weigh(list(PAIRWISE), grouped)
+    of_pairs = measure([*PAIRWISE, *PAIRWISE.values()], pairs)
+    for name, values in measure(list(PAIRWISE), grouped).items():
+        mean = np.nansum(weights[name] * values) / weights[name].sum()
+        single = of_pairs[PAIRWISE[name]]
+        assert mean == pytest.approx(single.mean(), abs=1e-12), name
+        np.testing.assert_allclose(of_pairs[name], single, atol=1e-15, err_msg=name)
+
+
+def test_only_metrics_over_pairs_weigh() -> None:
+    ranks = ranks_of(([3, 2, 1], [1, 1, 0]), ([1, 2], [0, 0]), ([1], [1]))
+    found = weigh(["ndcg@10", "ndcg_pairwise@10", "mrr", "lrap"], ranks)
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "ndcg_pairwise@10": [2, 0, 1]
+    }

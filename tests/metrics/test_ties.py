@@ -76,6 +76,12 @@ def mrr_allpos(gains: Sequence[float], total: float, k: int | None) -> float:
     return summed / _relevant(gains)
 
 
+def ndcg_pairwise(gains: Sequence[float], total: float, k: int | None) -> float:
+    found = [place for place, gain in enumerate(gains) if gain > 0]
+    shown = (place for place in found if k is None or place < k)
+    return sum(1 / math.log2(place + 2) for place in shown) / len(found)
+
+
 def average_precision(gains: Sequence[float], total: float, k: int | None) -> float:
     summed = sum(
         _relevant(gains[: place + 1]) / (place + 1)
@@ -87,6 +93,7 @@ def average_precision(gains: Sequence[float], total: float, k: int | None) -> fl
 
 DEFINITIONS: dict[str, Definition] = {
     "ndcg": ndcg,
+    "ndcg_pairwise": ndcg_pairwise,
     "recall": recall,
     "recall_capped": recall_capped,
     "precision": precision,

@@ -97,6 +97,26 @@ def test_the_files_beside_a_record_agree_with_it(tiny: Dataset, tmp_path: Path) 
     )
 
 
+def test_a_mean_over_rows_keeps_users_and_their_weights(tiny: Dataset, tmp_path: Path) -> None:
+    plan = {
+        **CHEAP,
+        "tasks": ["seqrec"],
+        "recommenders": ["popularity"],
+        "protocol": {
+            "seqrec": {"average": "row", "split": {"kind": "ratio", "ratios": [0.5, 0.2, 0.3]}}
+        },
+    }
+    (record,) = run(plan, tmp_path).records
+    users = pl.read_parquet(store.folder_of(tmp_path, record) / "per_user.parquet")
+    value = record.metrics["ndcg@10"]
+    assert value.n == len(users) == record.counts["users"] < record.counts["targets"]
+    assert users["weight:ndcg@10"].sum() == record.counts["targets"]
+    mean = (users["ndcg@10"] * users["weight:ndcg@10"]).sum() / users["weight:ndcg@10"].sum()
+    assert value.mean == pytest.approx(mean, abs=1e-12)
+    assert value.low is not None and value.high is not None
+    assert value.low < value.mean < value.high
+
+
 def test_the_configuration_in_a_record_repeats_it(tiny: Dataset, tmp_path: Path) -> None:
     record = run({**TRAINED, "seeds": [1, 0]}, tmp_path / "a").records[0]
     config = store.folder_of(tmp_path / "a", record) / "config.yaml"

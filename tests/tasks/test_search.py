@@ -107,3 +107,22 @@ def test_a_dataset_without_queries_is_refused(shop: Callable[..., Dataset]) -> N
     dataset = shop("a x 1")
     with pytest.raises(DataError, match="shop has no queries"):
         TASK.problem(dataset, TASK.protocol(dataset))
+
+
+def test_a_query_with_two_answers_is_measured_both_ways(
+    catalogue: Dataset, told: Callable[[Any], Any]
+) -> None:
+    protocol = TASK.protocol(catalogue)
+    assert "ndcg@100" in protocol.metrics and protocol.metrics[-1] == "ndcg_pairwise@100"
+    problem = TASK.problem(catalogue, protocol)
+    scores = np.array([[1.0, 5, 2, 3, 4], [4, 3, 2, 1, 5], [0, 0, 0, 0, 0], [1, 2, 3, 4, 5]])
+    evaluation = TASK.evaluate(told(scores), problem, protocol)
+    # Pairs: q1-v at rank 1; q2-y at 1 and q2-u at 2; q4-x at 2.
+    second = 1 / np.log2(3)
+    np.testing.assert_allclose(
+        evaluation.values["ndcg_pairwise@100"], [1, (1 + second) / 2, second]
+    )
+    assert {name: w.tolist() for name, w in evaluation.weights.items()} == {
+        "ndcg_pairwise@100": [1, 2, 1]
+    }
+    assert evaluation.means()["ndcg_pairwise@100"] == pytest.approx((2 + 2 * second) / 4)

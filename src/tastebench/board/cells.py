@@ -77,6 +77,7 @@ def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] 
         return None
     values = _mean_over_seeds(np.stack([table.values for table in known]))
     labels, weights = known[0].groups, known[0].weights
+    seeds = _means_of_seeds([entry.record for entry in entries])
     scores = {}
     for group, name in _values(first):
         if group is None:
@@ -99,6 +100,7 @@ def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] 
             len(entries),
             found.undefined,
             first.protocol_id,
+            _spread(seeds[group, name]),
         )
     return scores
 
@@ -121,14 +123,34 @@ def _mean_over_seeds(values: np.ndarray) -> np.ndarray:
 def _mean_of_means(records: Sequence[Record]) -> dict[tuple[str | None, str], Score]:
     first = records[0]
     scores = {}
+    seeds = _means_of_seeds(records)
     for key, value in _values(first).items():
-        found = [_values(record)[key].mean for record in records if key in _values(record)]
-        known = [mean for mean in found if mean is not None]
-        mean = float(np.mean(known)) if known else None
+        mean = float(np.mean(seeds[key])) if seeds[key] else None
         scores[key] = Score(
-            mean, None, None, value.n, len(records), value.undefined, first.protocol_id
+            mean,
+            None,
+            None,
+            value.n,
+            len(records),
+            value.undefined,
+            first.protocol_id,
+            _spread(seeds[key]),
         )
     return scores
+
+
+def _means_of_seeds(records: Sequence[Record]) -> dict[tuple[str | None, str], list[float]]:
+    """The mean that each seed has, where it has one."""
+    every = [_values(record) for record in records]
+    return {
+        key: [mean for values in every if key in values and (mean := values[key].mean) is not None]
+        for key in every[0]
+    }
+
+
+def _spread(means: Sequence[float]) -> float | None:
+    """Sample standard deviation; None where there are fewer than two."""
+    return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
 def _number(value: float) -> float | None:

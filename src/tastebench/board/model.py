@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.metrics.grammar import parse
+
+if TYPE_CHECKING:
+    from tastebench.board.agreement import Against, Correlated
+    from tastebench.board.published import Published
 
 Kind = Literal["model", "control", "ceiling"]
 RowBy = Literal["encoder", "recommender", "run"]
@@ -35,6 +39,7 @@ class Score:
         seeds: Seeds averaged over.
         undefined: Units without a value, left out.
         protocol: Fingerprint of the question that was asked.
+        spread: Standard deviation of the seeds' means, `n - 1` in it; None for one seed.
     """
 
     mean: float | None
@@ -44,6 +49,7 @@ class Score:
     seeds: int
     undefined: int
     protocol: str
+    spread: float | None = None
 
     def overlaps(self, other: Score) -> bool:
         """Whether the two intervals share a value; an unknown interval shares all."""
@@ -99,7 +105,10 @@ class Row:
     Attributes:
         recommender: Task to the recommender that was measured.
         scores: Column key to score, for every metric that was measured, not only the ranking one.
+        tasks: Task (and group) to the mean of its columns; a row that misses one of them has none.
         rank, borda: None for a ceiling, which takes no part.
+        rank_low, rank_high: Ends of the 95 % interval of the rank over units; None if not known.
+        p_first: Share of resamples in which it ranks first; None if not known.
         missing: Ranking columns without a score.
         average_overall, average_task: None where a column is missing.
         cost: What its runs took.
@@ -112,7 +121,11 @@ class Row:
     encoder: str | None
     scores: dict[str, Score]
     cost: dict[str, Any]
+    tasks: dict[str, Score] = field(default_factory=dict)
     rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    p_first: float | None = None
     borda: float | None = None
     missing: int = 0
     average_overall: float | None = None
@@ -134,8 +147,12 @@ class Board:
         protocols: Each question that was asked, in full.
         failed: Runs that failed, and why.
         notes: What a reader has to know about the whole.
-        summary: What the numbers say, in one or two sentences.
+        summary: What the numbers say, in a few sentences.
         versions: Of Tastebench, of the runs that are shown.
+        preliminary: Some of its runs had less training than their protocol asks for.
+        against: How its order agrees with another one.
+        correlated: How two of its columns agree.
+        published: A printed board of others, to be read beside it.
     """
 
     suite: str
@@ -147,6 +164,24 @@ class Board:
     notes: tuple[str, ...] = ()
     summary: str = ""
     versions: tuple[str, ...] = field(default=())
+    preliminary: bool = False
+    against: Against | None = None
+    correlated: Correlated | None = None
+    published: Published | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is a board of."""
+        warning = ", preliminary: reduced budget" if self.preliminary else ""
+        return f"{self.suite}, by {self.row_by}{warning}"
+
+    @property
+    def parts(self) -> dict[str, tuple[Column, ...]]:
+        """Task (and group) to its columns, in their order."""
+        return {
+            part: tuple(column for column in self.columns if column.part == part)
+            for part in dict.fromkeys(column.part for column in self.columns)
+        }
 
     @property
     def ranked(self) -> tuple[Row, ...]:
