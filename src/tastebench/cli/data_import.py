@@ -84,6 +84,17 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         DuplicatesChoice, typer.Option(help="A second row of an id: refuse or keep the first.")
     ] = DuplicatesChoice.error,
     language: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    written_by_model: Annotated[
+        list[str] | None,
+        typer.Option(help="Item columns that a model wrote from interactions: description,..."),
+    ] = None,
+    made_from: Annotated[
+        str | None,
+        typer.Option(
+            help="What it wrote them from: a time that all of it lies before, or a file with those "
+            "rows of the interactions."
+        ),
+    ] = None,
     replace: Replace = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is understood and keep nothing.")
@@ -96,28 +107,39 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     --map user=uid,item=sku,time=ts --text title,description --name my-shop
     """
     from tastebench.data.cells import ImportOptions
+    from tastebench.data.declare import declare_written
     from tastebench.data.importer import import_dataset, save_imported
     from tastebench.data.mapping import parse_map
     from tastebench.data.times import UNITS
+    from tastebench.errors import UsageError
 
+    if made_from and not written_by_model:
+        raise UsageError(
+            "--made-from says what a model wrote texts from, and no column is said to be such",
+            fix="--written-by-model COLUMN",
+        )
+    mapping = parse_map(",".join(map_ or []))
+    options = ImportOptions(
+        encoding=encoding,
+        delimiter={"\\t": "\t"}.get(delimiter or "", delimiter),
+        bad_rows=bad_rows.value,
+        time_unit=UNITS.get(time_unit.value),
+        unordered=unordered,
+        duplicates=duplicates.value,
+        language=language,
+    )
     dataset = import_dataset(
         name,
         items,
         interactions,
-        parse_map(",".join(map_ or [])),
-        [column.strip() for part in text or [] for column in part.split(",") if column.strip()],
+        mapping,
+        _listed(text),
         queries=queries,
         relevance=relevance,
-        options=ImportOptions(
-            encoding=encoding,
-            delimiter={"\\t": "\t"}.get(delimiter or "", delimiter),
-            bad_rows=bad_rows.value,
-            time_unit=UNITS.get(time_unit.value),
-            unordered=unordered,
-            duplicates=duplicates.value,
-            language=language,
-        ),
+        options=options,
     )
+    if written_by_model:
+        dataset = declare_written(dataset, _listed(written_by_model), made_from, mapping, options)
     folder = None if dry_run else save_imported(dataset, replace=replace)
     for line in _understood(dataset):
         typer.echo(line, err=True)
@@ -208,6 +230,11 @@ def check(
         leaks[task] |= found.to_dict()
         typer.echo(f"{task}: {found.sentence} {_shares(leaks[task])}", err=True)
     _finish(dataset, folder, as_json, leakage=leaks)
+
+
+def _listed(given: list[str] | None) -> list[str]:
+    """`["a,b", "c"]` as a, b and c."""
+    return [name.strip() for part in given or [] for name in part.split(",") if name.strip()]
 
 
 def _say(line: str) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from tastebench.data import provenance as written
 from tastebench.data.card import DatasetCard
 from tastebench.data.fingerprint import fingerprint
+from tastebench.data.provenance import Provenance
 from tastebench.data.schema import TableName, Tables, validate
 from tastebench.errors import DataError
 from tastebench.files import atomic_folder, read_json, write_json
@@ -50,12 +52,15 @@ class Dataset:
         fingerprint: SHA-256 over the values of all tables and arrays, 64 hex digits; independent of
             the platform, of Parquet's encoding and of the order of columns.
         manifest: How it was made: raw files and their hashes, filters, rows dropped and why.
+        provenance: What is known of those of its texts that a model wrote; it is in no fingerprint,
+            since it changes no value.
     """
 
     card: DatasetCard
     tables: Tables
     fingerprint: str
     manifest: dict[str, Any]
+    provenance: tuple[Provenance, ...] = ()
 
     @classmethod
     def create(
@@ -151,6 +156,7 @@ class Dataset:
                 "rows": {name: len(frame) for name, frame in self.tables.frames()},
                 "arrays": sorted(self.tables.arrays),
                 "manifest": self.manifest,
+                "provenance": written.write(self.provenance, target),
             }
             write_json(target / _ABOUT, about)
 
@@ -173,7 +179,13 @@ class Dataset:
                 frames[name] = _read_table(folder / f"{name}.parquet", about["rows"][name])
         arrays = {key: _read_array(folder / f"{key}.npy") for key in about["arrays"]}
         tables = Tables(**frames, arrays=arrays)
-        dataset = cls(read_card(folder), tables, about["fingerprint"], about["manifest"])
+        dataset = cls(
+            read_card(folder),
+            tables,
+            about["fingerprint"],
+            about["manifest"],
+            _read_provenance(folder, about.get("provenance", [])),
+        )
         if verify and fingerprint(tables) != dataset.fingerprint:
             raise _damaged(folder, "its values are not those that were saved")
         return dataset
@@ -251,6 +263,13 @@ def _read_array(path: Path) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     return array
+
+
+def _read_provenance(folder: Path, values: list[dict[str, Any]]) -> tuple[Provenance, ...]:
+    try:
+        return written.read(values, folder)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder, f"what its provenance says cannot be read: {error}") from error
 
 
 def _damaged(path: Path, why: str) -> DataError:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastebench.data import provenance
 from tastebench.data.card import Counts, DatasetCard
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
@@ -163,6 +164,7 @@ def prepare(dataset: Dataset, filters: Filters, name: str) -> Dataset:
         raise UsageError(
             f"--min-rating needs ratings, and {dataset.name} has none", fix="leave it out"
         )
+    frame = frame.with_row_index(_KEPT)
     steps: list[dict[str, Any]] = []
     for step, apply in _steps(filters):
         before = len(frame)
@@ -175,14 +177,22 @@ def prepare(dataset: Dataset, filters: Filters, name: str) -> Dataset:
                 fix="use weaker filters",
             )
     tables, repairs = tidy(_follow(dataset.tables, frame, filters), name)
+    assert tables.interactions is not None
+    kept = tables.interactions[_KEPT].to_numpy()
+    tables = replace(tables, interactions=tables.interactions.drop(_KEPT))
     manifest = {
         "prepared_from": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "steps": steps,
         "repairs": repairs,
         "source": dataset.manifest,
     }
-    return Dataset.create(_card(dataset.card, name, filters), tables, manifest)
+    made = Dataset.create(_card(dataset.card, name, filters), tables, manifest)
+    known = provenance.follow(dataset.provenance, dataset, made, kept)
+    return replace(made, provenance=known)
 
+
+_KEPT = "_kept"
+"""Column that carries the row that an interaction had before the filters."""
 
 Step = Callable[[pl.DataFrame], tuple[pl.DataFrame, dict[str, Any]]]
 

@@ -36,12 +36,14 @@ class TextRecipe:
     Attributes:
         version: Raised when the recipe comes to make other texts.
         make: Items and the dataset's text columns to one text per item.
+        reads: Item columns that it reads where they are there; None for the dataset's text columns.
     """
 
     name: str
     version: int
     summary: str
     make: Make
+    reads: tuple[str, ...] | None
 
 
 def get_recipe(name: str) -> TextRecipe:
@@ -68,6 +70,24 @@ def item_texts(items: pl.DataFrame, recipe: str, columns: Sequence[str] = ("titl
         UsageError: No such recipe, or the items lack a column it needs.
     """
     return get_recipe(recipe).make(items, columns).to_list()
+
+
+def columns_read(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The item columns that a recipe makes text of.
+
+    Args:
+        items: The items table.
+        recipe: A name in `RECIPES`.
+        columns: The dataset's text columns in order.
+
+    Raises:
+        UsageError: No such recipe.
+    """
+    reads = get_recipe(recipe).reads
+    if reads is None:
+        return tuple(columns)
+    stands_in = columns[:1] if "title" not in items.columns else ()
+    return (*stands_in, *(column for column in reads if column in items.columns))
 
 
 def left_open(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> str | None:
@@ -138,21 +158,38 @@ def _all_text(items: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
 RECIPES: dict[str, TextRecipe] = {
     recipe.name: recipe
     for recipe in (
-        TextRecipe("title", 1, "BLaIR benchmark: cleaned title, non-ASCII lost", _title),
-        TextRecipe("title-raw", 1, "BLaIR search pools: stripped title, '.' if empty", _title_raw),
+        TextRecipe(
+            "title", 1, "BLaIR benchmark: cleaned title, non-ASCII lost", _title, ("title",)
+        ),
+        TextRecipe(
+            "title-raw",
+            1,
+            "BLaIR search pools: stripped title, '.' if empty",
+            _title_raw,
+            ("title",),
+        ),
         TextRecipe(
             "v1-seqrec",
             1,
             "Amazon Reviews 2023: cleaned title, features, categories, description",
             _v1_seqrec,
+            ("title", "features", "categories", "description"),
         ),
         TextRecipe(
-            "v1-pretrain", 1, "BLaIR pre-training: title, features, description", _v1_pretrain
+            "v1-pretrain",
+            1,
+            "BLaIR pre-training: title, features, description",
+            _v1_pretrain,
+            ("title", "features", "description"),
         ),
         TextRecipe(
-            "title+description", 1, "title and description without HTML", _title_description
+            "title+description",
+            1,
+            "title and description without HTML",
+            _title_description,
+            ("title", "description"),
         ),
-        TextRecipe("all-text", 1, "all text columns without HTML", _all_text),
+        TextRecipe("all-text", 1, "all text columns without HTML", _all_text, None),
     )
 }
 
@@ -183,7 +220,7 @@ def _published_clean(text: pl.Series) -> pl.Series:
     return text.str.replace_all(r" +", " ").str.replace_all(r"[^\x00-\x7F]", " ")
 
 
-def _clean(text: pl.Series) -> pl.Series:
+def clean(text: pl.Series) -> pl.Series:
     """Entities decoded, tags to spaces, white space to single spaces; all characters kept.
 
     A tag begins with a letter, so that "size < 5" and "I <3 tea" keep their words.
@@ -196,7 +233,7 @@ def _sentences(fields: Sequence[pl.Series]) -> pl.Series:
     """Cleaned fields in a row, each but the last ended like a sentence; empty ones left out."""
     text: pl.Series | None = None
     for field in fields:
-        piece = _listed(field) if isinstance(field.dtype, pl.List) else _clean(_as_text(field, ""))
+        piece = _listed(field) if isinstance(field.dtype, pl.List) else clean(_as_text(field, ""))
         if text is None:
             text = piece
             continue
@@ -209,7 +246,7 @@ def _sentences(fields: Sequence[pl.Series]) -> pl.Series:
 
 def _listed(field: pl.Series) -> pl.Series:
     """The cleaned elements of each list that are not empty, as a series or as sentences."""
-    cleaned = _join(field, "\n", _clean).str.strip_chars("\n").str.replace_all("\n+", "\n")
+    cleaned = _join(field, "\n", clean).str.strip_chars("\n").str.replace_all("\n+", "\n")
     return cleaned.str.replace_all(f"({_STOP})\n", "${1} ").str.replace_all("\n", ", ")
 
 

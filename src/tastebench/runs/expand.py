@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
+from tastebench.runs.guard import check_texts
 from tastebench.runs.material import texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
 from tastebench.runs.record import Budget
@@ -319,6 +320,7 @@ def _run(
     if encoder and not encoder.nested:
         _refuse_to_cut(encoder, card, [config.get("adaptor"), *grid.get("adaptor", ())])
     revision = encoder.revision if encoder else None
+    check_texts(resources.datasets[spec.dataset], protocol, spec.text_recipe)
     texts = texts_left_open(resources.datasets[spec.dataset], spec.text_recipe)
     budget = Budget(
         grid=grid,

@@ -21,6 +21,7 @@ from tastebench.runs.compose import (
     number,
 )
 from tastebench.runs.expand import combinations, resolve
+from tastebench.runs.guard import check_texts
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
@@ -77,6 +78,7 @@ class _Performance:
         self.protocol = job.run.protocol
         around.tell("reading")
         self.dataset: Dataset = load_dataset(job.dataset)
+        check_texts(self.dataset, self.protocol, self.spec.text_recipe)
         self.vectors = Vectors.read(job.vectors) if job.vectors else None
         self.problem = self.task.problem(self.dataset, self.protocol)
         self.items: Items = items_for(self.spec, self.dataset, self.vectors)
