@@ -73,6 +73,8 @@ def test_a_category_by_its_names() -> None:
         ("amazon-2018-all-beauty", "amazon-2018-raw", 991, 85, 5_269),
         ("office", "amazon-2018-office-industrial", 3_231, 3_317, 21_290),
         ("industrial", "amazon-2018-office-industrial", 3_285, 3_541, 21_737),
+        ("games", "amazon-games-dealrec", 49_156, 17_332, 342_329),
+        ("yelp-s3rec", "yelp-s3rec", 30_431, 20_033, 316_354),
         ("book-crossing", "book-crossing", 2_946, 17_384, 272_678),
     ],
 )

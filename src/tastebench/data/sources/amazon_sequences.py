@@ -51,15 +51,19 @@ def read(raw: Path, category: str) -> Tables:
     return Tables(items=_add_phrases(items, find(raw, phrases)), interactions=interactions)
 
 
-def read_sequences(path: Path) -> pl.DataFrame:
+def read_sequences(path: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
     """`user item item ...` per line, oldest first, as interactions in the order of the file.
+
+    Args:
+        path: The file.
+        may_be_empty: A line may name a user and no item.
 
     Raises:
         DataError: A line has no item, or something that is not a number; names the rows.
     """
     lines = pl.DataFrame({"line": read_text(path).split("\n")}).with_row_index("number", offset=1)
     lines = lines.filter(pl.col("line").str.strip_chars() != "")
-    numbers = r"^ *\d+( +\d+)+ *$"
+    numbers = r"^ *\d+( +\d+)* *$" if may_be_empty else r"^ *\d+( +\d+)+ *$"
     bad = lines.filter(~pl.col("line").str.contains(numbers))["number"].to_list()
     if bad:
         raise bad_rows(path, bad, "not the number of a user and those of items")
@@ -68,11 +72,15 @@ def read_sequences(path: Path) -> pl.DataFrame:
         pl.col("field").list.first().alias("user_id"),
         pl.col("field").list.slice(1).alias("item_id"),
     )
-    return users.explode("item_id").with_row_index("row")
+    return users.explode("item_id").drop_nulls().with_row_index("row")
 
 
-def _lookup(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
-    """The first of `keys` in a JSON object of maps."""
+def lookup(path: Path, keys: tuple[str, ...]) -> dict[str, object]:
+    """The first of `keys` in a JSON object of maps.
+
+    Raises:
+        DataError: There is none, or the file is not JSON.
+    """
     content = read_json(path)
     for key in keys:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -88,7 +96,7 @@ def _add(
     """A column from a map of numbers; of several shelf paths the first. Null without the map."""
     if path is None:
         return items.with_columns(pl.lit(None, dtype=dtype).alias(column))
-    table = _lookup(path, (key,))
+    table = lookup(path, (key,))
     values = list(table.values())
     if isinstance(dtype, pl.List):
         values = [paths[0] if isinstance(paths, list) and paths else None for paths in values]
@@ -98,7 +106,7 @@ def _add(
 
 def _rename(frame: pl.DataFrame, path: Path, column: str, keys: tuple[str, ...]) -> pl.DataFrame:
     """The numbers of a column replaced by the ids they stand for; each must have one."""
-    table = _lookup(path, keys)
+    table = lookup(path, keys)
     index = pl.DataFrame(
         {column: list(table), "name": pl.Series(list(table.values()), dtype=pl.String)}
     )
