@@ -16,6 +16,7 @@ class ShardCost:
         tokens: Without padding; None where texts are not cut into tokens.
         parameters: Of the encoder; None if unknown.
         device, dtype: What it ran on.
+        usd: US dollars paid to the provider of a remote model; None where none is known.
     """
 
     seconds: float
@@ -24,6 +25,7 @@ class ShardCost:
     parameters: int | None
     device: str
     dtype: str
+    usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class EncodeCost:
         tokens: Without padding; None where texts are not cut into tokens.
         parameters: Of the encoder; None if unknown.
         device, dtype: What it ran on; several are joined with `+`.
+        usd: US dollars paid to the provider of a remote model; None where none is known.
     """
 
     seconds: float
@@ -50,6 +53,7 @@ class EncodeCost:
     parameters: int | None
     device: str
     dtype: str
+    usd: float | None = None
 
     @classmethod
     def total(cls, shards: Sequence[ShardCost], texts: int, cached: bool) -> EncodeCost:
@@ -57,6 +61,7 @@ class EncodeCost:
         seconds = sum(shard.seconds for shard in shards)
         encoded = sum(shard.texts for shard in shards)
         tokens = [shard.tokens for shard in shards if shard.tokens is not None]
+        usd = [shard.usd for shard in shards if shard.usd is not None]
         parameters = [shard.parameters for shard in shards if shard.parameters is not None]
         return cls(
             seconds=seconds,
@@ -69,4 +74,5 @@ class EncodeCost:
             parameters=max(parameters, default=None),
             device="+".join(sorted({shard.device for shard in shards})),
             dtype="+".join(sorted({shard.dtype for shard in shards})),
+            usd=sum(usd) if len(usd) == len(shards) else None,
         )

@@ -14,14 +14,16 @@ class Usage:
     """What encoding ran on.
 
     Attributes:
-        device: `cpu`, `cuda`, `mps`.
+        device: `cpu`, `cuda`, `mps`; `remote` where the machine is somebody else's.
         dtype: What the matrix products computed in: `float32`, `bfloat16`.
         tokens: Tokens encoded so far, without padding; None where texts are not cut into tokens.
+        usd: US dollars paid so far; None where none is known.
     """
 
     device: str = "cpu"
     dtype: str = "float32"
     tokens: int | None = None
+    usd: float | None = None
 
 
 @runtime_checkable

@@ -231,6 +231,7 @@ def _encode_shard(
     vectors = check_vectors(raw, shard, encoder.card.name, rows)
     after = encoder.usage() if isinstance(encoder, Prepares) else Usage()
     tokens = None if after.tokens is None else after.tokens - (before.tokens or 0)
+    usd = None if after.usd is None else after.usd - (before.usd or 0.0)
     return vectors, ShardCost(
         seconds=seconds,
         texts=len(shard),
@@ -238,6 +239,7 @@ def _encode_shard(
         parameters=encoder.card.parameters,
         device=after.device,
         dtype=after.dtype,
+        usd=usd,
     )
 
 

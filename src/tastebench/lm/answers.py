@@ -131,15 +131,20 @@ def _choice(value: Any) -> dict[str, Any]:
     return choices[0]
 
 
-def whole_number(value: Any, otherwise: int) -> int:
-    return value if type(value) is int and value >= 0 else otherwise
+def read_usage(value: Any, prompt_estimate: int) -> tuple[int, int]:
+    """Tokens read and written: as the server counts them, estimated where it does not."""
+    told = value.get("usage") if isinstance(value, dict) else None
+    told = told if isinstance(told, dict) else {}
+    prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
+    return (
+        prompt if type(prompt) is int and prompt >= 0 else prompt_estimate,
+        completion if type(completion) is int and completion >= 0 else _length(value),
+    )
 
 
-def answer_length(value: Any) -> int:
-    """Tokens of an answer, estimated, where the server does not count them; none for vectors."""
-    if not isinstance(value, dict) or "choices" not in value:
-        return 0
+def _length(value: Any) -> int:
+    """About how many tokens were written; none for vectors."""
     try:
         return estimate_tokens(read_answer(value, Usage()).text)
     except ValueError:
-        return 0  # what is wrong with it is said by whoever reads it
+        return 0  # vectors, or an answer whose fault is told by whoever reads it

@@ -21,10 +21,9 @@ from tastebench.errors import UsageError
 from tastebench.lm.answers import (
     Answer,
     Token,
-    answer_length,
     read_answer,
+    read_usage,
     read_vectors,
-    whole_number,
 )
 from tastebench.lm.attempts import Problem, send
 from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RemoteError
@@ -248,10 +247,7 @@ class Client:
 
     def _count(self, value: Any, prompt: int, retries: int, seconds: float) -> Usage:
         """What an answer took: as the server says, else as estimated."""
-        told = value.get("usage") if isinstance(value, dict) else None
-        told = told if isinstance(told, dict) else {}
-        prompt_tokens = whole_number(told.get("prompt_tokens"), prompt)
-        completion_tokens = whole_number(told.get("completion_tokens"), answer_length(value))
+        prompt_tokens, completion_tokens = read_usage(value, prompt)
         usd = self.price.of(prompt_tokens, completion_tokens) if self.price else None
         usage = Usage(1, retries, prompt_tokens, completion_tokens, seconds, usd)
         with self._lock:

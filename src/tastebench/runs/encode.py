@@ -11,6 +11,7 @@ import numpy as np
 
 from tastebench.contracts import Encoder, Role
 from tastebench.files import atomic_file, hash_json
+from tastebench.lm.endpoint import RemoteError
 from tastebench.runs import latency, limits, store
 from tastebench.runs.job import Surroundings
 from tastebench.runs.material import Vectors, item_words, query_words
@@ -95,7 +96,12 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
             queries = encode_queries(
                 encoder, words, items, recipe=job.text_recipe, progress=progress
             )
-        encode_ms = {} if encoded.card.control else _time(job, encoder, dataset, items, around)
+        encode_ms = {}
+        if not encoded.card.control:
+            try:
+                encode_ms = _time(job, encoder, dataset, items, around)
+            except RemoteError as error:  # paid vectors are not thrown away for want of a timing
+                around.tell(f"single requests are not timed: {error.what}")
     Vectors(
         items=_file(encoded, job.folder / "items.npy"),
         queries=_file(queries, job.folder / "queries.npy") if queries else None,
@@ -121,12 +127,14 @@ def _step(items: Encoded, queries: Encoded | None, threads: int) -> EncodeStep:
     """Cost over items and queries; texts/s is that of the items, which are many."""
     costs = [items.cost] + ([queries.cost] if queries else [])
     tokens = [cost.tokens for cost in costs if cost.tokens is not None]
+    usd = [cost.usd for cost in costs if cost.usd is not None]
     return EncodeStep(
         seconds=sum(cost.seconds for cost in costs),
         texts=sum(cost.texts for cost in costs),
         texts_encoded=sum(cost.texts_encoded for cost in costs),
         texts_per_second=items.cost.texts_per_second,
         tokens=sum(tokens) if tokens else None,
+        usd=sum(usd) if usd else None,
         cached=all(cost.cached for cost in costs),
         device=items.cost.device,
         dtype=items.cost.dtype,

@@ -64,8 +64,8 @@ class Latency(_Part):
     Attributes:
         cached: The item side and the query's own vector are ready.
         cold: What the asker needs is encoded within the request: the query's text (search) or the
-            texts of the history (other tasks), then scored as above. None without an encoder and
-            for control encoders.
+            texts of the history (other tasks), then scored as above. None without an encoder, for
+            control encoders, and where a remote model could not be asked for it.
         first_ms: The very first request after fitting, which may build the item side.
         k: Length of the list asked for.
         budget_seconds: Time limit given to each of the two measurements.
@@ -90,6 +90,8 @@ class EncodeStep(_Part):
         texts_encoded: Texts that were not in the cache.
         texts_per_second: Over the encoded ones.
         tokens: Tokens read, where the encoder counts them.
+        usd: US dollars paid to the provider of a remote model when the vectors were made; what
+            timing single requests took is not in it. None where no price is known.
         threads: CPU threads it had.
     """
 
@@ -98,6 +100,7 @@ class EncodeStep(_Part):
     texts_encoded: int
     texts_per_second: float | None = None
     tokens: int | None = None
+    usd: float | None = None
     cached: bool = False
     device: str | None = None
     dtype: str | None = None
