@@ -12,10 +12,10 @@ import pytest
 from tastebench.contracts import Encoder
 from tastebench.encoders import encode_items, get_encoder
 from tastebench.encoders.catalog import minilm_folder
-from tastebench.encoders.sentence import MIN_COSINE, SentenceEncoder
+from tastebench.encoders.sentence import SentenceEncoder
 from tastebench.errors import DataError
 from tastebench.lm.linear import agreement
-from tastebench.lm.load import find_model
+from tastebench.lm.load import MIN_COSINE, find_model
 from tastebench.testing.encoders import EncoderTests
 
 
@@ -126,9 +126,7 @@ def test_a_model_in_half_precision_stays_so_only_where_that_is_fast(
     folder = find_model(str(tmp_path / "half"))
     found = {}
     for native in (True, False):
-        monkeypatch.setattr(
-            "tastebench.encoders.sentence.native_bf16", lambda device, native=native: native
-        )
+        monkeypatch.setattr("tastebench.lm.load.native_bf16", lambda device, native=native: native)
         encoder = SentenceEncoder(folder)
         found[native] = encoder.encode(titles)
         assert encoder.usage().dtype == ("bfloat16" if native else "float32")
@@ -150,12 +148,12 @@ def test_long_texts_are_cut_as_the_model_does(tiny):
 
 
 def test_lower_precision_that_changes_vectors_is_not_used(tiny, titles, monkeypatch):
-    monkeypatch.setattr("tastebench.encoders.sentence.native_bf16", lambda device: True)
-    monkeypatch.setattr("tastebench.encoders.sentence.MIN_COSINE", 1.1)
+    monkeypatch.setattr("tastebench.lm.load.native_bf16", lambda device: True)
+    monkeypatch.setattr("tastebench.lm.linear.MIN_COSINE", 1.1)
     encoder = SentenceEncoder(find_model(str(tiny)))
     encoder.prepare(titles)
     assert encoder.usage().dtype == "float32"
-    monkeypatch.setattr("tastebench.encoders.sentence.MIN_COSINE", 0.99)
+    monkeypatch.setattr("tastebench.lm.linear.MIN_COSINE", 0.99)
     willing = SentenceEncoder(find_model(str(tiny)))
     willing.prepare(titles)
     assert willing.usage().dtype == "bfloat16"
@@ -169,7 +167,7 @@ def test_a_layer_that_cannot_be_swapped_leaves_the_model_as_it_was(tiny, titles,
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr("tastebench.lm.linear.PackedLinear.forward", fail)
-    monkeypatch.setattr("tastebench.lm.linear.can_pack", lambda device: True)
+    monkeypatch.setattr("tastebench.lm.linear.can_pack", lambda *where: True)
     encoder = SentenceEncoder(find_model(str(tiny)), precision="float32")
     with pytest.warns(UserWarning, match="no such kernel"):
         vectors = encoder.encode(titles)

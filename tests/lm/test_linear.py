@@ -30,7 +30,7 @@ def test_swapped_layers_compute_the_same_and_can_be_undone(device, dtype, tolera
         swap = swap_linears(net, device, dtype)
         assert net.special is originals[2]
         assert net.body[0] is not originals[0]
-        assert isinstance(net.body[0], PackedLinear) == (device == "cpu" and can_pack("cpu"))
+        assert isinstance(net.body[0], PackedLinear) == (device == "cpu" and can_pack("cpu", dtype))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             found = net(x).float()
         np.testing.assert_allclose(found, expected, atol=tolerance)

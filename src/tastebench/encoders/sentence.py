@@ -10,32 +10,37 @@ device computes in it, it runs as its makers stored it, else in float32.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tastebench.contracts import EncoderCard, Role
 from tastebench.encoders.hooks import Usage
 from tastebench.errors import DataError
-from tastebench.lm.batches import token_batches
-from tastebench.lm.load import ModelFolder, choose_device, native_bf16
+from tastebench.lm.batches import token_batches, token_budget
+from tastebench.lm.load import (
+    TRUST,
+    ModelFolder,
+    Precision,
+    allowed_precision,
+    choose_device,
+    loading,
+    model_dtype,
+    ready,
+)
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Precision = Literal["auto", "float32"]
+PROBE = 32
+"""Texts on which a faster way is measured."""
 
-MIN_COSINE = 0.9999
-_PROBE = 32
-_COMPLETE = "check that the folder holds config.json, model.safetensors and tokenizer.json"
-_TRUST = "read the model's code; if you trust it, get_encoder(name, trust_remote_code=True)"
-# Padded tokens a batch: what a CPU core's cache likes, what keeps an accelerator busy.
-_BUDGET = {"cpu": 1024}
-_BUDGET_ACCELERATOR = 32768
+
+def is_sentence(folder: ModelFolder) -> bool:
+    """Whether the folder says, as sentence-transformers does, what comes after the token states."""
+    return (folder.path / "modules.json").is_file()
 
 
 class SentenceEncoder:
@@ -64,8 +69,7 @@ class SentenceEncoder:
         self.device = choose_device(device)
         self.card = card or _read_card(folder)
         self._wanted = precision
-        lower = precision == "auto" and native_bf16(self.device)
-        self.precision = f"bfloat16>={MIN_COSINE}" if lower else "float32"
+        self.precision = allowed_precision(precision, self.device)
         self._model: SentenceTransformer | None = None
         self._dtype = "float32"
         self._fast = False
@@ -80,7 +84,7 @@ class SentenceEncoder:
         if self._model is None:
             self._model = _load(self.folder, self.device, stored=self._wanted == "auto")
             self._describe(self._model)
-            self._settle(list(texts[:_PROBE]))
+            self._settle(list(texts[:PROBE]))
 
     def usage(self) -> Usage:
         """What it runs on and has used."""
@@ -109,36 +113,24 @@ class SentenceEncoder:
 
     def _settle(self, sample: list[str]) -> None:
         """Takes the fastest way whose vectors agree with the model as it was loaded."""
-        import torch
-
-        from tastebench.lm.linear import agreement, can_pack, swap_linears
+        from tastebench.lm.linear import fastest
 
         model = self._loaded()
         self._fast = _is_plain_transformer(model)
-        self._dtype = _dtype(model)
+        self._dtype = model_dtype(model)
         if self._fast:
             # Pooling and what follows sum many numbers: always in float32.
             for module in list(model)[1:]:
                 module.float()
         if not self._fast or self._dtype != "float32":
             return
-        wanted = [torch.float32] if can_pack(self.device) else []
-        if self.precision != "float32":
-            wanted.insert(0, torch.bfloat16)
-        truth = self._encode(sample, "item")
-        for dtype in wanted:
-            swap = swap_linears(model[0], self.device, dtype)
-            self._dtype = str(dtype).removeprefix("torch.")
-            try:
-                found = agreement(self._encode(sample, "item"), truth)
-            except (RuntimeError, AttributeError, TypeError) as error:
-                # An architecture that looks inside its linear layers; the untouched model is right.
-                warnings.warn(f"{self.card.name}: no fast path ({error})", stacklevel=2)
-                found = -1.0
-            if found >= MIN_COSINE:
-                break
-            swap.undo()
-            self._dtype = "float32"
+
+        def encode(dtype: str) -> np.ndarray:
+            self._dtype = dtype
+            return self._encode(sample, "item")
+
+        lower = self.precision != "float32"
+        self._dtype = fastest(model[0], self.device, encode, lower=lower, name=self.card.name)
         self._tokens = 0
 
     def _loaded(self) -> SentenceTransformer:
@@ -153,9 +145,8 @@ class SentenceEncoder:
         prompt = _prompt(model, role)
         lengths = _lengths(model, [f"{prompt}{text}" for text in texts])
         self._tokens += int(lengths.sum())
-        budget = _BUDGET.get(self.device, _BUDGET_ACCELERATOR)
         out: np.ndarray | None = None
-        for rows in token_batches(lengths, budget):
+        for rows in token_batches(lengths, token_budget(self.device)):
             batch = self._forward(model, [texts[row] for row in rows], prompt, role)
             if out is None:
                 out = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
@@ -168,6 +159,8 @@ class SentenceEncoder:
     ) -> np.ndarray:
         import torch
 
+        from tastebench.lm.linear import computing_in
+
         task = "query" if role == "query" else "document"
         transformer, *after = model
         with torch.inference_mode():
@@ -176,20 +169,13 @@ class SentenceEncoder:
                 key: value.to(model.device) if isinstance(value, torch.Tensor) else value
                 for key, value in features.items()
             }
-            with self._autocast():
+            with computing_in(self._dtype, self.device):
                 features = transformer(features)
             features["token_embeddings"] = features["token_embeddings"].float()
             for module in after:
                 features = module(features)
             vectors: np.ndarray = features["sentence_embedding"].float().cpu().numpy()
         return vectors
-
-    def _autocast(self) -> Any:
-        import torch
-
-        if self._dtype != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.device.partition(":")[0], dtype=torch.bfloat16)
 
 
 def _read_card(folder: ModelFolder) -> EncoderCard:
@@ -206,34 +192,18 @@ def _read_card(folder: ModelFolder) -> EncoderCard:
 
 def _load(folder: ModelFolder, device: str, *, stored: bool) -> SentenceTransformer:
     """The model, in the precision it is stored in where that is asked for and fast here."""
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     _refuse_code(folder)
-    try:
-        with _no_progress_bar():
-            model = SentenceTransformer(
-                str(folder.path),
-                device=device,
-                trust_remote_code=folder.trusted,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True},
-            )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"cannot load the model {folder.name!r}: {error}",
-            where=str(folder.path),
-            fix=_TRUST if "trust_remote_code" in str(error) else _COMPLETE,
-        ) from error
-    model.eval()
-    # A device that does not multiply half precision itself emulates it, slowly.
-    native = native_bf16(device) and (device != "cpu" or _dtype(model) != "float16")
-    return model if stored and native else model.float()
-
-
-def _dtype(model: SentenceTransformer) -> str:
-    first = next(model.parameters(), None)
-    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
+    with loading(folder):
+        model = SentenceTransformer(
+            str(folder.path),
+            device=device,
+            trust_remote_code=folder.trusted,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )
+    return ready(model, device, stored=stored)
 
 
 def _refuse_code(folder: ModelFolder) -> None:
@@ -247,7 +217,7 @@ def _refuse_code(folder: ModelFolder) -> None:
         raise DataError(
             f"the model {folder.name!r} brings code of its own: {', '.join(foreign)}",
             where=str(folder.path),
-            fix=_TRUST,
+            fix=TRUST,
         )
 
 
@@ -283,17 +253,3 @@ def _lengths(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
         return_token_type_ids=False,
     )["input_ids"]
     return np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(texts))
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    # A bar for every model loaded would tear a table that is drawn meanwhile.
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+# Padded tokens a batch: what a CPU core's cache likes, what keeps an accelerator busy.
+_BUDGET = {"cpu": 1024}
+_BUDGET_ACCELERATOR = 32768
+
+
+def token_budget(device: str) -> int:
+    """Padded tokens a batch should have on a device."""
+    return _BUDGET.get(device, _BUDGET_ACCELERATOR)
+
 
 def token_batches(lengths: np.ndarray, budget: int, max_rows: int = 4096) -> list[np.ndarray]:
     """Cuts texts into batches of about equal work, longest first.

@@ -5,17 +5,23 @@ engine: weights laid out once for the CPU's matrix library (oneDNN uses the wide
 the CPU has; the default path does not on every maker's CPU), and bfloat16 where the device has it
 natively. What lies between the layers - residuals, norms, pooling - stays float32.
 
-Whoever swaps layers measures the result against the untouched model (`agreement`) before using it.
+Layers are swapped only where the vectors stay what they were: `fastest` measures the result against
+the untouched model.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from tastebench.lm.load import MIN_COSINE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,8 +46,10 @@ class PackedLinear(nn.Module):
         return out
 
 
-def can_pack(device: str) -> bool:
+def can_pack(device: str, dtype: torch.dtype = torch.float32) -> bool:
     """Whether weights can be packed here: on a CPU, with a PyTorch that has oneDNN's operators."""
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
     return (
         device == "cpu"
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
@@ -71,7 +79,9 @@ def swap_linears(module: nn.Module, device: str, dtype: torch.dtype) -> Swap:
     for parent in list(module.modules()):
         for name, layer in list(parent.named_children()):
             if type(layer) is nn.Linear:
-                fast = PackedLinear(layer, dtype) if can_pack(device) else _cast(layer, dtype)
+                fast = (
+                    PackedLinear(layer, dtype) if can_pack(device, dtype) else _cast(layer, dtype)
+                )
                 swap.replaced.append((parent, name, layer))
                 setattr(parent, name, fast)
     return swap
@@ -83,6 +93,46 @@ def _cast(layer: nn.Linear, dtype: torch.dtype) -> nn.Linear:
     if layer.bias is not None:
         copy.bias = nn.Parameter(layer.bias.detach().to(dtype), requires_grad=False)
     return copy
+
+
+def fastest(
+    module: nn.Module, device: str, encode: Callable[[str], np.ndarray], *, lower: bool, name: str
+) -> str:
+    """Swaps the linear layers of a float32 `module` for the fastest that leave its vectors alone.
+
+    Args:
+        module: Whose layers are swapped, in place; it stays as it is where no swap agrees.
+        device: Where it lies.
+        encode: Some texts' vectors, `[n, d]`, given what products are computed in.
+        lower: bfloat16 may be used.
+        name: Of the model, for warnings.
+
+    Returns:
+        What products are to be computed in: `float32` or `bfloat16`.
+    """
+    wanted = ["bfloat16"] * lower + ["float32"] * can_pack(device)
+    if not wanted:
+        return "float32"
+    truth = encode("float32")
+    for dtype in wanted:
+        swap = swap_linears(module, device, getattr(torch, dtype))
+        try:
+            found = agreement(encode(dtype), truth)
+        except (RuntimeError, AttributeError, TypeError) as error:
+            # An architecture that looks inside its linear layers; the untouched model is right.
+            warnings.warn(f"{name}: no fast path ({error})", stacklevel=2)
+            found = -1.0
+        if found >= MIN_COSINE:
+            return dtype
+        swap.undo()
+    return "float32"
+
+
+def computing_in(dtype: str, device: str) -> AbstractContextManager[Any]:
+    """Within it matrix products are computed in `dtype`, `float32` or `bfloat16`."""
+    if dtype != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
 
 
 def agreement(a: np.ndarray, b: np.ndarray) -> float:

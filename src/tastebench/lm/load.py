@@ -10,12 +10,23 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tastebench.errors import DataError, UsageError
 from tastebench.files import hash_file, hash_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Model = TypeVar("Model", bound="nn.Module")
+Precision = Literal["auto", "float32"]
+
+MIN_COSINE = 0.9999
+"""What a faster way to compute must keep of every vector: its cosine to the untouched model's."""
 
 HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -24,6 +35,8 @@ _PARTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 _CODE = "*.py"
 _SETTINGS = ("config.json", "modules.json")
 _NO_PARTS = ("onnx", "openvino", ".git", ".cache")
+_COMPLETE = "check that the folder holds config.json, model.safetensors and tokenizer.json"
+TRUST = "read the model's code; if you trust it, get_encoder(name, trust_remote_code=True)"
 
 
 @dataclass(frozen=True)
@@ -189,3 +202,57 @@ def native_bf16(device: str) -> bool:
         able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
     return False
+
+
+def allowed_precision(wanted: Precision, device: str) -> str:
+    """What vectors may be computed in, as a part of the key that they are cached under."""
+    lower = wanted == "auto" and native_bf16(device)
+    return f"bfloat16>={MIN_COSINE}" if lower else "float32"
+
+
+@contextmanager
+def loading(folder: ModelFolder) -> Iterator[None]:
+    """Around the loading of a model: nothing is printed, and one error for all that goes wrong.
+
+    Raises:
+        DataError: The folder holds no model that can be loaded.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    # A bar or a report for every model loaded would tear a table that is drawn meanwhile.
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"cannot load the model {folder.name!r}: {error}",
+            where=str(folder.path),
+            fix=TRUST if "trust_remote_code" in str(error) else _COMPLETE,
+        ) from error
+    finally:
+        logging.set_verbosity(told)
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def model_dtype(model: nn.Module) -> str:
+    """What a model's weights are stored in, e.g. `float32`."""
+    first = next(model.parameters(), None)
+    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
+
+
+def ready(model: Model, device: str, *, stored: bool) -> Model:
+    """A model on its device, for inference.
+
+    Args:
+        model: As it was loaded.
+        device: Where it is to run.
+        stored: Keep half precision where it is stored so and the device computes in it; otherwise
+            everything is float32.
+    """
+    # A device that does not multiply half precision itself emulates it, slowly.
+    native = native_bf16(device) and (device != "cpu" or model_dtype(model) != "float16")
+    return (model if stored and native else model.float()).to(device).eval()

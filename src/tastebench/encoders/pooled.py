@@ -1,0 +1,281 @@
+"""Any transformers model as an encoder: token states of its last layer, pooled to one vector.
+
+For a plain model folder, one without sentence-transformers' modules: a masked language model such
+as RoBERTa, a decoder such as Llama or Qwen. Whatever side a tokenizer would pad on, texts are
+padded on the right here and the padding is masked: then positions count from the first token, a
+causal model never sees the padding, and the last token is the text's own, whatever stands beside it
+in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from tastebench.contracts import EncoderCard, Role
+from tastebench.encoders.hooks import Usage
+from tastebench.encoders.sentence import PROBE
+from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.files import hash_json
+from tastebench.lm.batches import token_batches, token_budget
+from tastebench.lm.load import (
+    ModelFolder,
+    Precision,
+    allowed_precision,
+    choose_device,
+    loading,
+    model_dtype,
+    ready,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+
+Pooling = Literal["cls", "mean", "last"]
+
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+_FORMAT = 1
+# What tokenizers say who know no limit is a very large number.
+_NO_LIMIT = 1_000_000
+# Their tables of positions begin with as many rows as the padding token's id, and one, that no
+# token uses.
+_OFFSET_POSITIONS = ("camembert", "data2vec-text", "mpnet", "roberta", "xlm-roberta")
+
+# Parts that come after, or beside, the states that are pooled.
+_UNUSED = ("pooler.", "decoder.")
+
+
+class PooledEncoder:
+    """A transformers model from a folder, its last hidden states pooled.
+
+    Texts beyond the input limit are cut where the tokenizer cuts. A text without any token - the
+    empty text of a tokenizer that adds none - is read as the model's first (else last) special
+    token alone. The model is loaded at the first use.
+
+    Args:
+        folder: Where it lies.
+        pooling: `cls` is the state of the first token, `mean` of all tokens (special ones too),
+            `last` of the last one. None is what suits the architecture: `last` for a decoder, whose
+            last token alone has seen the whole text, `mean` for every other.
+        normalise: Vectors get unit length.
+        max_tokens: Input limit; None is the model's own.
+        query_instruction: Put before a query, never before an item.
+        item_prefix: Put before an item, for models that were trained to see it there.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        precision: `auto` computes in bfloat16 where the device does so natively and the vectors
+            agree; `float32` never does.
+
+    Raises:
+        UsageError: There is no such pooling.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        pooling: Pooling | None = None,
+        normalise: bool = False,
+        max_tokens: int | None = None,
+        query_instruction: str | None = None,
+        item_prefix: str = "",
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        if pooling is not None and pooling not in POOLINGS:
+            raise UsageError(f"no pooling {pooling!r}: {did_you_mean(pooling, POOLINGS)}")
+        self.folder = folder
+        self.device = choose_device(device)
+        self.precision = allowed_precision(precision, self.device)
+        self.pooling = pooling or default_pooling(folder)
+        self._limit = input_limit(folder, max_tokens)
+        self._prefix: dict[Role, str] = {"item": item_prefix, "query": query_instruction or ""}
+        configuration = [_FORMAT, self.pooling, normalise, self._limit, self._prefix]
+        self.card = EncoderCard(
+            name=folder.name,
+            dimensions=(folder.read_json("config.json") or {}).get("hidden_size"),
+            source=folder.source,
+            revision=f"{folder.revision}-{self.pooling}-{hash_json(configuration, 8)}",
+            max_tokens=self._limit,
+            normalised=normalise,
+            pooling=self.pooling,
+            query_instruction=query_instruction,
+        )
+        self._stored = precision == "auto"
+        self._model: nn.Module | None = None
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._dtype = "float32"
+        self._tokens = 0
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Loads the model and settles, on some of `texts`, how to compute.
+
+        Raises:
+            DataError: The folder holds no model that can be loaded.
+        """
+        if self._model is not None:
+            return
+        model, self._tokenizer = _load(self.folder)
+        self._model = ready(model, self.device, stored=self._stored)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.card = replace(self.card, parameters=parameters)
+        self._settle(self._model, list(texts[:PROBE]))
+
+    def usage(self) -> Usage:
+        """What it runs on and has used."""
+        return Usage(self.device.partition(":")[0], self._dtype, self._tokens)
+
+    def encode(self, texts: Sequence[str], role: Role = "item") -> np.ndarray:
+        """float32 `[n, d]`; a query has the instruction before it, an item its prefix if any."""
+        if len(texts) == 0:
+            raise DataError("there is nothing to encode: no texts")
+        self.prepare(texts)
+        return self._encode(texts, role)
+
+    def _settle(self, model: nn.Module, sample: list[str]) -> None:
+        """Takes the fastest way whose vectors agree with the model as it was loaded."""
+        from tastebench.lm.linear import fastest
+
+        self._dtype = model_dtype(model)
+        if self._dtype != "float32":
+            return
+
+        def encode(dtype: str) -> np.ndarray:
+            self._dtype = dtype
+            return self._encode(sample, "item")
+
+        lower = self.precision != "float32"
+        self._dtype = fastest(model, self.device, encode, lower=lower, name=self.card.name)
+        self._tokens = 0
+
+    def _encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
+        ids = self._ids([self._prefix[role] + text for text in texts])
+        lengths = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
+        self._tokens += int(lengths.sum())
+        out: np.ndarray | None = None
+        for rows in token_batches(lengths, token_budget(self.device)):
+            batch = self._forward([ids[row] for row in rows], lengths[rows])
+            if out is None:
+                out = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
+            out[rows] = batch
+        assert out is not None
+        return out
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        assert self._tokenizer is not None
+        cut = {"truncation": True, "max_length": self._limit} if self._limit else {}
+        ids: list[list[int]] = self._tokenizer(
+            texts,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+            **cut,
+        )["input_ids"]
+        return [row or [_stand_in(self._tokenizer)] for row in ids]
+
+    def _forward(self, ids: list[list[int]], lengths: np.ndarray) -> np.ndarray:
+        import torch
+
+        from tastebench.lm.linear import computing_in
+
+        assert self._model is not None
+        assert self._tokenizer is not None
+        real = np.arange(int(lengths.max())) < lengths[:, None]
+        # Any id will do where there is no padding token: the mask hides it.
+        padded = np.full(real.shape, self._tokenizer.pad_token_id or 0, dtype=np.int64)
+        padded[real] = np.concatenate(ids)
+        mask = torch.from_numpy(real).to(self.device)
+        with torch.inference_mode():
+            with computing_in(self._dtype, self.device):
+                states = self._model(
+                    input_ids=torch.from_numpy(padded).to(self.device),
+                    attention_mask=mask.long(),
+                ).last_hidden_state
+            vectors = pool(states.float(), mask, self.pooling)
+            if self.card.normalised:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+            found: np.ndarray = vectors.cpu().numpy()
+        return found
+
+
+def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """One vector a text, `[n, d]`.
+
+    Args:
+        states: Token states, float32 `[n, tokens, d]`, padded on the right.
+        mask: True where a token is the text's own, `[n, tokens]`; at least one a row.
+        how: The first token, the mean of all or the last.
+    """
+    if how == "cls":
+        return states[:, 0]
+    lengths = mask.sum(dim=1)
+    if how == "last":
+        rows = mask.new_ones(len(mask), dtype=lengths.dtype).cumsum(0) - 1
+        return states[rows, lengths - 1]
+    return states.masked_fill(~mask[:, :, None], 0).sum(dim=1) / lengths[:, None]
+
+
+def default_pooling(folder: ModelFolder) -> Pooling:
+    """What suits the architecture: `last` for a decoder, `mean` for every other."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    config: dict[str, Any] = folder.read_json("config.json") or {}
+    if config.get("is_encoder_decoder"):
+        return "mean"
+    kind = config.get("model_type")
+    # Encoders such as BERT can be made decoders, so they are in both tables.
+    only_causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
+        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    )
+    return "last" if config.get("is_decoder") or only_causal else "mean"
+
+
+def input_limit(folder: ModelFolder, wanted: int | None) -> int | None:
+    """Tokens a text may have: as wanted, else the tokenizer's limit; never more than positions."""
+    config = folder.read_json("config.json") or {}
+    words = folder.read_json("tokenizer_config.json") or {}
+    positions = config.get("max_position_embeddings")
+    if positions is not None and config.get("model_type") in _OFFSET_POSITIONS:
+        positions -= (config.get("pad_token_id") or 0) + 1
+    limits = [wanted or words.get("model_max_length"), positions]
+    known = [int(limit) for limit in limits if limit is not None and limit < _NO_LIMIT]
+    return min(known, default=None)
+
+
+def _stand_in(tokenizer: PreTrainedTokenizerBase) -> int:
+    for token in (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
+
+
+def _load(folder: ModelFolder) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """The model without its head, as stored; of an encoder-decoder the encoder."""
+    from transformers import AutoModel, AutoTokenizer
+
+    with loading(folder):
+        own: dict[str, Any] = {"trust_remote_code": folder.trusted, "local_files_only": True}
+        tokenizer = AutoTokenizer.from_pretrained(str(folder.path), **own)
+        model, found = AutoModel.from_pretrained(
+            str(folder.path), use_safetensors=True, dtype="auto", output_loading_info=True, **own
+        )
+        if hasattr(model, "encoder") and hasattr(model, "decoder"):
+            model = model.get_encoder()
+        if hasattr(model.config, "use_cache"):
+            model.config.use_cache = False
+    # transformers fills a hole with random numbers.
+    holes = sorted(name for name in found["missing_keys"] if not name.startswith(_UNUSED))
+    if holes:
+        raise DataError(
+            f"the model {folder.name!r} lacks {len(holes)} of its weights, e.g. {holes[0]}",
+            where=str(folder.path),
+            fix="fetch the model again; a folder of adapters has to be merged into its model first",
+        )
+    return model, tokenizer
