@@ -134,7 +134,7 @@ class RemoteServer:
     def embeddings(self, body: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
         """The answer of `/v1/embeddings`."""
         assert self.embed is not None
-        texts = [body["input"]] if isinstance(body["input"], str) else list(body["input"])
+        texts = _listed(body["input"])
         with self.lock:  # encoders need not be safe for threads
             found = (
                 self.embed.encode(texts) if isinstance(self.embed, Encoder) else self.embed(texts)
@@ -209,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, f"no such path: {self.path}")
 
     def _embed(self, body: dict[str, Any], fault: Fault | None) -> None:
-        if "" in body["input"]:
+        if "" in _listed(body["input"]):
             self._refuse(400, "'$.input' is invalid: an empty string")
         else:
             self._send(200, self.owner.embeddings(body, fault), fault)
@@ -257,6 +257,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: tests look at `requests`."""
+
+
+def _listed(given: str | list[str]) -> list[str]:
+    return [given] if isinstance(given, str) else given
 
 
 def _spoilt(vectors: np.ndarray, fault: Fault | None) -> np.ndarray:
