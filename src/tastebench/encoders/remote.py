@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -114,7 +115,10 @@ class _Name:
 
 
 class RemoteEncoder:
-    """A remote model as an encoder; nothing is asked, and no key needed, until it encodes.
+    """A remote model as an encoder; nothing is asked until it encodes.
+
+    The key is needed at once where this revision was never used, else not before it encodes: kept
+    vectors are there for who has no key.
 
     Items and queries are sent as they are. An empty text is sent as one space, because servers
     refuse the empty string. A text is cut only where the model's limit is known here, at three
@@ -125,6 +129,10 @@ class RemoteEncoder:
         name: See the module's text.
         limits, budget, price: Default: what the environment and the catalogue say.
         rng: Spreads repeated attempts; default: fresh, so that no two processes wait alike.
+
+    Raises:
+        UsageError: The name cannot be read, or its address would put a secret into records.
+        RemoteError: There is no key.
     """
 
     precision = "float32"
@@ -144,6 +152,8 @@ class RemoteEncoder:
         self._limits, self._budget, self._rng = limits, budget, rng
         self._price = price
         self._client: Client | None = None
+        if not self._probe_path().is_file():
+            self.endpoint.key()  # nothing can be cached yet: a missing key is better said now
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Makes sure, once, that the server can be asked and still has the model it had before.
@@ -213,30 +223,39 @@ class RemoteEncoder:
             )
         return cut
 
+    @property
+    def _probe_key(self) -> str:
+        return files.hash_json([self.card.name, self.card.revision, *PROBE], 32)
+
+    def _probe_path(self) -> Path:
+        return _probes().path(self._probe_key)
+
     def _probe(self, client: Client) -> None:
         """Compares the model with the one that was there when the revision was first used."""
         began = time.perf_counter()
         vectors = self._ask(client, PROBE)
         seconds = time.perf_counter() - began
         used = client.usage
-        store = DiskShards(files.home() / "vectors" / "probes")
-        key = files.hash_json([self.card.name, self.card.revision, *PROBE], 32)
-        kept = store.read(key, len(PROBE))
+        kept = _probes().read(self._probe_key, len(PROBE))
         if kept is None:
             cost = ShardCost(
                 seconds, len(PROBE), used.tokens, None, "remote", self.precision, used.usd
             )
-            store.write(key, vectors, cost)
+            _probes().write(self._probe_key, vectors, cost)
             return
         lowest = _lowest_cosine(vectors, kept[0])
         if lowest < SAME:
             raise RemoteError(
                 f"the server's {self.endpoint.model} is no longer the model it was: a sentence's "
                 f"vector has cosine {lowest:.4f} with what it was before",
-                where=f"{self.endpoint.address}, compared with {store.path(key)}",
+                where=f"{self.endpoint.address}, compared with {self._probe_path()}",
                 fix=f"give the new model a tag, so that its vectors are kept apart: "
                 f"-e '{self.card.name}#v2'",
             )
+
+
+def _probes() -> DiskShards:
+    return DiskShards(files.home() / "vectors" / "probes")
 
 
 def remote_encoder(name: str) -> RemoteEncoder:
@@ -244,6 +263,7 @@ def remote_encoder(name: str) -> RemoteEncoder:
 
     Raises:
         UsageError: The name cannot be read, or its address would put a secret into records.
+        RemoteError: There is no key, and the model was never used here.
     """
     return RemoteEncoder(name)
 

@@ -11,6 +11,10 @@ from tastebench.contracts import Form
 from tastebench.files import hash_json
 
 
+_LONGEST_FOLDER = 200
+"""File systems allow 255 bytes; an encoder's name may hold a path or an address."""
+
+
 class RunSpec(BaseModel):
     """One run: which recommender, fed with what, on which task of which dataset.
 
@@ -71,7 +75,8 @@ class RunSpec(BaseModel):
         'alpharec-vector-me_model'
         """
         parts = [self.recommender, self.representation, self.encoder or "none"]
-        return "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
+        name = "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
+        return name[:_LONGEST_FOLDER]  # what is told apart by the rest has another hash below it
 
     def identity(
         self, protocol_id: str, encoder_revision: str | None, texts: str | None = None
