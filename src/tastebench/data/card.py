@@ -81,7 +81,7 @@ class DatasetCard(BaseModel):
     """Where a dataset comes from, what may be done with it, and how the field uses it.
 
     Attributes:
-        name: Public name, e.g. `movielens-100k`.
+        name: Public name, e.g. `movielens-100k`; `blair/yelp` is Yelp by the rules of a benchmark.
         tasks: Tasks it supports.
         text_columns: Item columns that hold text, in order.
         text_recipe: Default recipe of `tastebench.data.text`.
@@ -94,7 +94,7 @@ class DatasetCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?$")
     title: str
     summary: str = ""
     source: str | None = None

@@ -28,10 +28,12 @@ class Source:
         card: What is known of it before a row is read.
         read: From the folder with the card's files to tables. Names file and row of what it cannot
             read (`DataError`), and leaves repeated rows in: repairs are counted later.
+        downloads: The dataset whose downloaded files these are; None for its own.
     """
 
     card: DatasetCard
     read: Callable[[Path], Tables]
+    downloads: str | None = None
 
 
 def _by_category(year: int, names: Iterable[str]) -> dict[str, str]:
@@ -58,6 +60,9 @@ SOURCES: Registry[Source] = Registry(
         "book-crossing": "tastebench.data.sources.book_crossing:BOOK_CROSSING",
         "esci": "tastebench.data.sources.esci:ESCI",
         "conversational-movies": "tastebench.data.sources.conversational_movies:MOVIES",
+        "blair/esci": "tastebench.data.sources.esci:BLAIR",
+        "blair/amazon-c4": "tastebench.data.sources.amazon_c4:AMAZON_C4",
+        "blair/reddit-movie": "tastebench.data.sources.reddit_movie:REDDIT_MOVIE",
         **_by_category(2014, categories.AMAZON_2014),
         **_by_category(2018, categories.AMAZON_2018),
         **_by_category(2023, categories.AMAZON_2023),

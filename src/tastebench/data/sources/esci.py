@@ -10,12 +10,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from tastebench.data.card import DatasetCard, RawFile
+from tastebench.data.dataset import positions
+from tastebench.data.pool import sample_pool
 from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
-from tastebench.data.sources.reading import bad_rows, find, need, read_json, read_json_lines
+from tastebench.data.sources.amazon_2023 import read_categories
+from tastebench.data.sources.product_pool import (
+    CATEGORIES,
+    METADATA,
+    TEXT_NOTE,
+    read_pool,
+    read_titles,
+)
+from tastebench.data.sources.reading import (
+    bad_rows,
+    collect,
+    find,
+    need,
+    read_json,
+    read_json_lines,
+    scan_table,
+)
 from tastebench.errors import DataError
 
 GRADES = {"E": 1.0, "S": 0.1, "C": 0.01, "I": 0.0}
@@ -32,6 +51,9 @@ _PRODUCT = {
     "product_color": "color",
 }
 _GROUP = "short"
+_UNKNOWN = "Unknown"
+_NEGATIVES = 50
+_SEED = 42
 
 
 def read(raw: Path) -> Tables:
@@ -41,35 +63,12 @@ def read(raw: Path) -> Tables:
 
 
 def _read_tables(raw: Path, path: Path) -> Tables:
-    examples = _scan(path)
-    columns = examples.collect_schema().names()
-    lacking = [c for c in ("query_id", "query", "product_id", "esci_label") if c not in columns]
-    if lacking:
-        raise _no_column(path, lacking, columns)
-    for column, value in _KEPT.items():
-        if column in columns:
-            examples = examples.filter(pl.col(column).cast(pl.String) == value)
-    grade = pl.col("esci_label").replace_strict(_LABELS, default=None, return_dtype=pl.Float64)
-    judged = examples.with_columns(
-        pl.col("query_id", "product_id").cast(pl.String),
-        grade.alias("grade"),
-    ).collect()
-    if judged.is_empty():
-        rules = ", ".join(f"{c} {v}" for c, v in _KEPT.items() if c in columns)
-        raise DataError(f"no row has {rules}", where=str(path), fix="give the original file")
-    odd = judged.filter(pl.col("grade").is_null())["esci_label"].unique().to_list()
-    if odd:
-        raise DataError(
-            f"unknown label {odd[0]!r} in column esci_label",
-            where=str(path),
-            fix=f"labels are {', '.join(_LABELS)}",
-        )
+    judged = _judged(path)
     described = find(raw, _PRODUCTS)
-    if described is None and "product_title" not in columns:
+    if described is None and "product_title" not in judged.columns:
         need(raw, _PRODUCTS)
-    products = judged.lazy() if described is None else _scan(described)
     return Tables(
-        items=_products(products, judged, described or path),
+        items=_products(judged, described),
         queries=judged.select(
             "query_id", pl.col("query").alias("text"), pl.lit(_GROUP).alias("group")
         ).unique("query_id", keep="first", maintain_order=True),
@@ -77,36 +76,93 @@ def _read_tables(raw: Path, path: Path) -> Tables:
     )
 
 
-def _products(products: pl.LazyFrame, judged: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The judged products in order of first judgement."""
-    columns = products.collect_schema().names()
-    lacking = [c for c in ("product_id", "product_title") if c not in columns]
-    if lacking:
-        raise _no_column(path, lacking, columns)
+def _judged(path: Path) -> pl.DataFrame:
+    """The judgements kept, with their `grade` and whatever else is in the file."""
+    examples = scan_table(path, ("query_id", "query", "product_id", "esci_label"))
+    columns = examples.collect_schema().names()
+    for column, value in _KEPT.items():
+        if column in columns:
+            examples = examples.filter(pl.col(column).cast(pl.String) == value)
+    judged = collect(examples.with_columns(pl.col("query_id", "product_id").cast(pl.String)), path)
+    if judged.is_empty():
+        rules = ", ".join(f"{c} {v}" for c, v in _KEPT.items() if c in columns)
+        raise DataError(f"no row has {rules}", where=str(path), fix="give the original file")
+    grade = pl.col("esci_label").replace_strict(_LABELS, default=None, return_dtype=pl.Float64)
+    judged = judged.with_columns(grade.alias("grade"))
+    odd = judged.filter(pl.col("grade").is_null())["esci_label"].unique().to_list()
+    if odd:
+        raise DataError(
+            f"unknown label {odd[0]!r} in column esci_label",
+            where=str(path),
+            fix=f"labels are {', '.join(_LABELS)}",
+        )
+    return judged
+
+
+def _products(judged: pl.DataFrame, described: Path | None) -> pl.DataFrame:
+    """The judged products in order of first judgement; described there, or in their own file."""
+    lines = judged.lazy() if described is None else scan_table(described, tuple(_PRODUCT)[:2])
+    columns = lines.collect_schema().names()
     if "product_locale" in columns:
-        products = products.filter(pl.col("product_locale") == _KEPT["product_locale"])
+        lines = lines.filter(pl.col("product_locale") == _KEPT["product_locale"])
     kept = {old: new for old, new in _PRODUCT.items() if old in columns}
     pool = judged.select(pl.col("product_id").unique(maintain_order=True))
-    texts = products.select(pl.col(list(kept)).cast(pl.String)).join(
+    texts = lines.select(pl.col(list(kept)).cast(pl.String)).join(
         pool.lazy(), on="product_id", how="semi"
     )
-    described = texts.unique("product_id", keep="first", maintain_order=True).collect()
-    return pool.join(described, on="product_id", how="left", maintain_order="left").rename(kept)
+    found = texts.collect() if described is None else collect(texts, described)
+    first = found.unique("product_id", keep="first", maintain_order=True)
+    return pool.join(first, on="product_id", how="left", maintain_order="left").rename(kept)
 
 
-def _scan(path: Path) -> pl.LazyFrame:
-    try:
-        if path.suffix == ".parquet":
-            frame = pl.scan_parquet(path)
-            frame.collect_schema()
-            return frame
-        return pl.read_csv(path, infer_schema=False).lazy()
-    except (pl.exceptions.PolarsError, OSError) as error:
+def read_blair(raw: Path) -> Tables:
+    """Exact products and the queries that ask for them, in BLaIR's pool or one drawn as it was.
+
+    Raises:
+        DataError: A file is missing or not of its form, or no exact product is in the pool.
+    """
+    path = need(raw, _TABLES)
+    exact = _judged(path).filter(pl.col("grade") == GRADES["E"])
+    pairs = exact.select(
+        pl.col("query_id").first().over(pl.col("query").str.strip_chars()),
+        pl.col("query").str.strip_chars().alias("text"),
+        pl.col("product_id").alias("item_id"),
+    )
+    given = need(raw, _POOL)
+    drawn = given.name in _CATEGORIES
+    pool = _draw_pool(raw, given, pairs["item_id"]) if drawn else read_pool(raw, _POOL)
+    pairs = pairs.join(pool, on="item_id", how="semi", maintain_order="left")
+    if pairs.is_empty():
         raise DataError(
-            f"the file cannot be read: {str(error).splitlines()[0]}",
-            where=str(path),
-            fix="it is damaged or cut off: get it again",
-        ) from error
+            "no product that is exact for a query is in the pool",
+            where=str(raw),
+            fix="check that judgements, categories and pool belong together",
+        )
+    return Tables(
+        items=pool,
+        queries=pairs.select("query_id", "text", pl.lit(_GROUP).alias("group")).unique(
+            "query_id", keep="first", maintain_order=True
+        ),
+        relevance=pairs.select("query_id", "item_id"),
+    )
+
+
+def _draw_pool(raw: Path, path: Path, targets: pl.Series) -> pl.DataFrame:
+    """The targets of a known category and negatives of it; only what has a record is left."""
+    items = read_categories(path).filter(
+        pl.col("category").is_not_null() & ~pl.col("category").str.contains(_UNKNOWN, literal=True)
+    )
+    kinds = items["category"]
+    drawn = sample_pool(
+        positions(targets.filter(targets.is_in(items["item_id"].implode())), items["item_id"]),
+        positions(kinds, kinds.unique(maintain_order=True)),
+        _NEGATIVES,
+        np.random.default_rng(_SEED),
+    )
+    pool = items[drawn]
+    files = pool["category"].unique(maintain_order=True).str.replace_all(" ", "_")
+    titles = read_titles(raw, files.to_list(), pool["item_id"])
+    return pool.join(titles, on="item_id", how="inner", maintain_order="left")
 
 
 def _read_sample(raw: Path, path: Path) -> Tables:
@@ -163,14 +219,6 @@ def _sample_products(path: Path) -> pl.DataFrame:
     )
 
 
-def _no_column(path: Path, lacking: list[str], found: list[str]) -> DataError:
-    return DataError(
-        f"there is no column {', '.join(lacking)} (found: {', '.join(found)})",
-        where=str(path),
-        fix="give the file of the original release",
-    )
-
-
 _SITE = (
     "https://github.com/amazon-science/esci-data/raw/7e0e3073f5ca36c0b5ff79e847cf99a74597645d/"
     "shopping_queries_dataset"
@@ -221,4 +269,51 @@ ESCI = Source(
         ),
     ),
     read,
+)
+
+_TABLES = _EXAMPLES.model_copy(update={"also": _EXAMPLES.also[:1]})
+_CATEGORIES = (CATEGORIES.path, *CATEGORIES.also)
+_POOL = RawFile(
+    path="esci_titles_only_na2period.jsonl",
+    also=(
+        "sampled_item_metadata_esci.jsonl",
+        "sampled_item_metadata_esci.jsonl.gz",
+        *_CATEGORIES,  # to draw one from
+    ),
+)
+
+BLAIR = Source(
+    ESCI.card.model_copy(
+        update={
+            "name": "blair/esci",
+            "title": "ESCI short product search (BLaIR)",
+            "summary": (
+                "ESCI's exact products in a pool of products of their categories in Amazon Reviews "
+                "2023, as the BLaIR benchmark has it."
+            ),
+            "licence": (
+                "ESCI: Apache-2.0; Amazon Reviews 2023: no licence stated, offered by UCSD for "
+                "research, do not redistribute"
+            ),
+            "redistributable": False,
+            "text_columns": ("metadata",),
+            "min_grade": None,
+            "files": (_TABLES, _POOL, *METADATA.values()),
+            "seen_on": "format",
+            "notes": (
+                TEXT_NOTE,
+                "Kept are judgements exact of the reduced version's test part, locale us, of "
+                "products that are in the pool.",
+                "BLaIR takes every pair of query and product for a query of its own; here the "
+                "pairs of one query text are one query with several right answers, and "
+                "ndcg_pairwise@100 is the mean over pairs.",
+                f"Where there is no published pool, it is drawn: {_NEGATIVES} other products of "
+                f"the category a pair (seed {_SEED}), of those with a category in "
+                "asin2category.json that is not Unknown; without a metadata record a product is "
+                "not in it.",
+            ),
+        }
+    ),
+    read_blair,
+    downloads="esci",
 )

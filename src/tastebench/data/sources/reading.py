@@ -171,6 +171,50 @@ def read_json_lines(
     return frame
 
 
+def scan_table(path: Path, needed: Sequence[str]) -> pl.LazyFrame:
+    """A table in Parquet, CSV or JSON lines, by the file's ending; read when it is collected.
+
+    Columns of CSV are all text, those of the others have the file's types.
+
+    Args:
+        path: The file.
+        needed: Columns that it must have; the others stay.
+
+    Raises:
+        DataError: A column is missing, or the file is cut off or of another form.
+    """
+    try:
+        if path.suffix == ".parquet":
+            frame = pl.scan_parquet(path)
+        elif path.suffix == ".csv":
+            frame = pl.scan_csv(path, infer_schema=False)
+        else:
+            frame = pl.scan_ndjson(path, infer_schema_length=10_000)
+        found = frame.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _cut_off(path, error) from error
+    lacking = [column for column in needed if column not in found]
+    if lacking:
+        raise DataError(
+            f"there is no column {', '.join(lacking)} (found: {', '.join(found)})",
+            where=str(path),
+            fix="give the file of the original release",
+        )
+    return frame
+
+
+def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    """The rows of a scanned file, read in pieces, so that what is filtered out is never kept.
+
+    Raises:
+        DataError: The file is cut off, or a value has another type; `path` names it.
+    """
+    try:
+        return frame.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _cut_off(path, error) from error
+
+
 def read_json(path: Path) -> Any:
     """One JSON value.
 
