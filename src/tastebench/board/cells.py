@@ -71,26 +71,19 @@ def _recorded(record: Record) -> dict[tuple[str | None, str], Score]:
 def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] | None:
     first = entries[0].record
     metrics = list(first.metrics)
-    tables = [entry.units(metrics) for entry in entries]
-    known = [table for table in tables if table is not None]
-    if len(known) < len(tables) or not all(_same_units(known[0], table) for table in known):
+    units = mean_over_seeds(entries, metrics)
+    if units is None:
         return None
-    values = _mean_over_seeds(np.stack([table.values for table in known]))
-    labels, weights = known[0].groups, known[0].weights
     seeds = _means_of_seeds([entry.record for entry in entries])
     scores = {}
     for group, name in _values(first):
-        if group is None:
-            part = np.ones(len(values), dtype=bool)
-        elif labels is None:
+        part, column = units.of(group), metrics.index(name)
+        if part is None:
             return None
-        else:
-            part = np.array(labels) == group
-        column = metrics.index(name)
         found = bootstrap(
-            values[part, column],
+            part.values[:, column],
             np.random.default_rng(_SEED),
-            weights=weights[part, column],
+            weights=part.weights[:, column],
         )
         scores[group, name] = Score(
             _number(found.mean),
@@ -105,19 +98,27 @@ def _resampled(entries: Sequence[Entry]) -> dict[tuple[str | None, str], Score] 
     return scores
 
 
-def _same_units(one: Units, other: Units) -> bool:
-    """Whether two seeds asked the same units, so that each has a mean over seeds."""
-    same = one.ids == other.ids and one.groups == other.groups
-    return same and np.array_equal(one.weights, other.weights)
+def mean_over_seeds(entries: Sequence[Entry], metrics: Sequence[str]) -> Units | None:
+    """What each unit got on average over the seeds where it has a value.
 
+    Returns:
+        None where a table is gone or the seeds did not ask the same units.
 
-def _mean_over_seeds(values: np.ndarray) -> np.ndarray:
-    """`[seeds, n, m]` to `[n, m]`; a unit has a mean over the seeds where it has a value."""
+    Raises:
+        DataError: A table is broken.
+    """
+    tables = [entry.units(metrics) for entry in entries]
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables) or not all(known[0].same(table) for table in known):
+        return None
+    if len(known) == 1:
+        return known[0]
+    values = np.stack([table.values for table in known])
     defined = ~np.isnan(values)
     count = defined.sum(axis=0)
     mean = np.full(values.shape[1:], np.nan)
     np.divide(np.where(defined, values, 0.0).sum(axis=0), count, out=mean, where=count > 0)
-    return mean
+    return known[0]._replace(values=mean)
 
 
 def _mean_of_means(records: Sequence[Record]) -> dict[tuple[str | None, str], Score]:

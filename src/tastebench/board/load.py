@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,21 +15,43 @@ from tastebench.runs.outputs import weight_column
 from tastebench.runs.record import Record
 from tastebench.runs.store import find_records
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 class Units(NamedTuple):
     """What a run's units got.
 
     Attributes:
-        ids: Users or queries, `n` strings.
+        ids: Users or queries.
         groups: Their groups, where they have some.
         values: float64 `[n, metrics]`, NaN where undefined.
         weights: How much each unit counts in a metric's mean, float64 `[n, metrics]`.
     """
 
-    ids: list[str]
-    groups: list[str] | None
+    ids: pl.Series
+    groups: pl.Series | None
     values: np.ndarray
     weights: np.ndarray
+
+    def same(self, other: Units) -> bool:
+        """Whether both were asked the same, so that they can be compared unit by unit."""
+        groups = (self.groups is None) == (other.groups is None)
+        if self.groups is not None and other.groups is not None:
+            groups = self.groups.equals(other.groups)
+        return groups and self.ids.equals(other.ids) and np.array_equal(self.weights, other.weights)
+
+    def of(self, group: str | None) -> Units | None:
+        """The units of a group, or all for no group; None if their groups are not known."""
+        if group is None:
+            return self
+        if self.groups is None:
+            return None
+        mine = self.groups == group
+        at = mine.to_numpy()
+        return Units(
+            self.ids.filter(mine), self.groups.filter(mine), self.values[at], self.weights[at]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +99,8 @@ class Entry:
                 where=str(path),
                 fix="remove its folder and run the plan again: everything else is kept",
             ) from error
-        ids = table.to_series(0).cast(pl.String).to_list()
-        groups = table["group"].to_list() if "group" in table.columns else None
+        ids = table.to_series(0).cast(pl.String)
+        groups = table["group"] if "group" in table.columns else None
         weights = np.ones(values.shape)
         for i, column in enumerate(map(weight_column, metrics)):
             if column in table.columns:

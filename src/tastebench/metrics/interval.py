@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-LARGE = 20_000
+from tastebench.metrics.resample import LARGE, resampled_means
+
 _FEW = 256
-_CHUNK = 2**21  # indices drawn at a time
 
 
 class Interval(NamedTuple):
@@ -112,7 +112,7 @@ def _ends(
         else:
             means = drawn @ (weights * values)[kinds] / (drawn @ weights[kinds])
     elif n <= LARGE:
-        means = _resampled_means(values, weights, rng, resamples)
+        means = resampled_means(values[:, None], weights, rng, resamples)
     else:
         mean = np.average(values, weights=weights)
         pull = values if weights is None else weights * (values - mean) / weights.mean()
@@ -130,18 +130,3 @@ def _kinds(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, 
     weight, weight_kind = np.unique(weights, return_inverse=True)
     pair = kind * len(weight) + weight_kind
     return np.unique(pair, return_index=True, return_counts=True)[1:]
-
-
-def _resampled_means(
-    values: np.ndarray, weights: np.ndarray | None, rng: np.random.Generator, resamples: int
-) -> np.ndarray:
-    n = len(values)
-    means = np.empty(resamples)
-    sums = values if weights is None else weights * values
-    step = max(1, _CHUNK // n)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        drawn = rng.integers(0, n, size=(stop - start, n), dtype=np.int32)
-        total = n if weights is None else weights[drawn].sum(axis=1)
-        means[start:stop] = sums[drawn].sum(axis=1) / total
-    return means
