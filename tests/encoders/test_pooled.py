@@ -16,7 +16,7 @@ from tastebench.encoders import encode_items, encode_queries, get_encoder
 from tastebench.encoders.catalog import minilm_folder
 from tastebench.encoders.names import split_pooling
 from tastebench.encoders.pooled import POOLINGS, PooledEncoder, default_pooling, input_limit, pool
-from tastebench.errors import DataError, UsageError
+from tastebench.errors import DataError, DependencyError, UsageError
 from tastebench.lm.linear import agreement
 from tastebench.lm.load import MIN_COSINE, ModelFolder, find_model
 from tastebench.testing.encoders import EncoderTests
@@ -159,8 +159,58 @@ def test_pooling_by_hand():
     assert pool(states, mask, "last").tolist() == [[3, 7], [6, 0]]
     assert pool(states, mask, "mean")[0].tolist() == [2, 6]
     assert pool(states, mask, "mean")[1].tolist() == pytest.approx([16 / 3, 4])
+    later = torch.tensor([[False, True, False], [False, True, True]])
+    assert pool(states, later, "mean").tolist() == [[3, 7], [7, 4]]
+    assert pool(states, later, "last").tolist() == [[3, 7], [6, 0]]
     states[0, 2] = float("nan")  # what stands under padding does not matter
     assert pool(states, mask, "mean")[0].tolist() == [2, 6]
+
+
+def test_a_prefix_can_be_read_without_being_pooled(small):
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    encoder = PooledEncoder(
+        find_model(str(small)), item_prefix="red wool ", pool_prefix=False, precision="float32"
+    )
+    tokenizer, model = AutoTokenizer.from_pretrained(small), AutoModel.from_pretrained(small).eval()
+    ids = tokenizer("red wool socks, large")["input_ids"]
+    with torch.no_grad():
+        states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+    # [CLS] red wool are read; what follows them is pooled.
+    assert tokenizer.convert_ids_to_tokens(ids[:3]) == ["[CLS]", "red", "wool"]
+    vectors = encoder.encode(["pan", "socks, large", ""])
+    np.testing.assert_allclose(vectors[1], states[3:].mean(dim=0), atol=1e-5)
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose(encoder.encode(["socks, large"])[0], vectors[1], atol=1e-5)
+
+
+def test_a_decoder_can_be_read_both_ways(decoder, monkeypatch):
+    folder = find_model(str(decoder))
+    both = PooledEncoder(folder, pooling="cls", both_ways=True, precision="float32")
+    one = PooledEncoder(folder, pooling="cls", precision="float32")
+    texts = ["red socks", "red mug", "red dog ball socks"]
+    # The first token of these is the same: what follows it is seen both ways only.
+    assert np.ptp(one.encode(texts), axis=0).max() < 1e-5
+    apart = both.encode(texts)
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+    np.testing.assert_allclose(both.encode(texts[:1]), apart[:1], atol=1e-5)
+    assert both.card.revision != one.card.revision
+
+
+def test_an_older_transformers_that_cannot_read_both_ways_says_so(small, decoder, monkeypatch):
+    from transformers import LlamaModel
+
+    forward = LlamaModel.forward
+
+    def one_way(self, **inputs):
+        self.config.is_causal = True
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(LlamaModel, "forward", one_way)
+    encoder = PooledEncoder(find_model(str(decoder)), both_ways=True)
+    with pytest.raises(DependencyError, match="read in both directions"):
+        encoder.encode(["red socks"])
 
 
 class TestDecoder(EncoderTests):
@@ -337,6 +387,8 @@ def test_everything_that_changes_vectors_changes_the_revision(small, tmp_path):
             (folder, {"query_instruction": "find: "}),
             (folder, {"query_instruction": "look: "}),
             (folder, {"item_prefix": "find: "}),
+            (folder, {"item_prefix": "find: ", "pool_prefix": False}),
+            (folder, {"both_ways": True}),
         ]
     ]
     assert len(set(revisions)) == len(revisions)

@@ -18,7 +18,7 @@ import numpy as np
 from tastebench.contracts import EncoderCard, Role
 from tastebench.encoders.hooks import Usage
 from tastebench.encoders.sentence import PROBE
-from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.errors import DataError, DependencyError, UsageError, did_you_mean
 from tastebench.files import hash_json
 from tastebench.lm.batches import token_batches, token_budget
 from tastebench.lm.load import (
@@ -65,6 +65,8 @@ class PooledEncoder:
         max_tokens: Input limit; None is the model's own.
         query_instruction: Put before a query, never before an item.
         item_prefix: Put before an item, for models that were trained to see it there.
+        pool_prefix: What is put before a text is pooled with it; else it is only read.
+        both_ways: A decoder's tokens see what follows them too, for decoders trained so.
         device: `auto`, `cpu`, `cuda`, `mps`.
         precision: `auto` computes in bfloat16 where the device does so natively and the vectors
             agree; `float32` never does.
@@ -73,7 +75,7 @@ class PooledEncoder:
         UsageError: There is no such pooling.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a way in which published encoders differ
         self,
         folder: ModelFolder,
         *,
@@ -82,6 +84,8 @@ class PooledEncoder:
         max_tokens: int | None = None,
         query_instruction: str | None = None,
         item_prefix: str = "",
+        pool_prefix: bool = True,
+        both_ways: bool = False,
         device: str = "auto",
         precision: Precision = "auto",
     ) -> None:
@@ -93,7 +97,9 @@ class PooledEncoder:
         self.pooling = pooling or default_pooling(folder)
         self._limit = input_limit(folder, max_tokens)
         self._prefix: dict[Role, str] = {"item": item_prefix, "query": query_instruction or ""}
+        self._pool_prefix, self._both_ways = pool_prefix, both_ways
         configuration = [_FORMAT, self.pooling, normalise, self._limit, self._prefix]
+        configuration += [pool_prefix, both_ways]
         self.card = EncoderCard(
             name=folder.name,
             dimensions=(folder.read_json("config.json") or {}).get("hidden_size"),
@@ -120,6 +126,8 @@ class PooledEncoder:
             return
         model, self._tokenizer = _load(self.folder)
         self._model = ready(model, self.device, stored=self._stored)
+        if self._both_ways:
+            _open_both_ways(self._model, self.folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         self.card = replace(self.card, parameters=parameters)
         self._settle(self._model, list(texts[:PROBE]))
@@ -152,12 +160,17 @@ class PooledEncoder:
         self._tokens = 0
 
     def _encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
-        ids = self._ids([self._prefix[role] + text for text in texts])
+        prefix = self._prefix[role]
+        ids = self._ids([prefix + text for text in texts])
+        skip = np.zeros(len(ids), dtype=np.int64)
+        if prefix and not self._pool_prefix:
+            (before,) = self._ids([prefix])
+            skip[:] = [_shared(before, row) for row in ids]
         lengths = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
         self._tokens += int(lengths.sum())
         out: np.ndarray | None = None
         for rows in token_batches(lengths, token_budget(self.device)):
-            batch = self._forward([ids[row] for row in rows], lengths[rows])
+            batch = self._forward([ids[row] for row in rows], lengths[rows], skip[rows])
             if out is None:
                 out = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
             out[rows] = batch
@@ -177,24 +190,26 @@ class PooledEncoder:
         )["input_ids"]
         return [row or [_stand_in(self._tokenizer)] for row in ids]
 
-    def _forward(self, ids: list[list[int]], lengths: np.ndarray) -> np.ndarray:
+    def _forward(self, ids: list[list[int]], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
         import torch
 
         from tastebench.lm.linear import computing_in
 
         assert self._model is not None
         assert self._tokenizer is not None
-        real = np.arange(int(lengths.max())) < lengths[:, None]
+        position = np.arange(int(lengths.max()))
+        real = position < lengths[:, None]
+        pooled = real & (position >= np.where(skip < lengths, skip, 0)[:, None])
         # Any id will do where there is no padding token: the mask hides it.
         padded = np.full(real.shape, self._tokenizer.pad_token_id or 0, dtype=np.int64)
         padded[real] = np.concatenate(ids)
-        mask = torch.from_numpy(real).to(self.device)
         with torch.inference_mode():
             with computing_in(self._dtype, self.device):
                 states = self._model(
                     input_ids=torch.from_numpy(padded).to(self.device),
-                    attention_mask=mask.long(),
+                    attention_mask=torch.from_numpy(real).long().to(self.device),
                 ).last_hidden_state
+            mask = torch.from_numpy(pooled).to(self.device)
             vectors = pool(states.float(), mask, self.pooling)
             if self.card.normalised:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
@@ -207,16 +222,16 @@ def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:
 
     Args:
         states: Token states, float32 `[n, tokens, d]`, padded on the right.
-        mask: True where a token is the text's own, `[n, tokens]`; at least one a row.
-        how: The first token, the mean of all or the last.
+        mask: True where a token counts, `[n, tokens]`; at least one a row, never padding.
+        how: The first token, the mean of those that count or the last of them.
     """
     if how == "cls":
         return states[:, 0]
-    lengths = mask.sum(dim=1)
     if how == "last":
-        rows = mask.new_ones(len(mask), dtype=lengths.dtype).cumsum(0) - 1
-        return states[rows, lengths - 1]
-    return states.masked_fill(~mask[:, :, None], 0).sum(dim=1) / lengths[:, None]
+        # Positions from 1 where a token counts, else 0: the greatest is the last.
+        last = mask.long().cumsum(dim=1).mul(mask).argmax(dim=1)
+        return states.take_along_dim(last[:, None, None], dim=1)[:, 0]
+    return states.masked_fill(~mask[:, :, None], 0).sum(dim=1) / mask.sum(dim=1)[:, None]
 
 
 def default_pooling(folder: ModelFolder) -> Pooling:
@@ -247,6 +262,31 @@ def input_limit(folder: ModelFolder, wanted: int | None) -> int | None:
     limits = [wanted or words.get("model_max_length"), positions]
     known = [int(limit) for limit in limits if limit is not None and limit < _NO_LIMIT]
     return min(known, default=None)
+
+
+def _shared(before: list[int], ids: list[int]) -> int:
+    """Leading tokens that both have."""
+    pairs = zip(before, ids, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(before), len(ids)))
+
+
+def _open_both_ways(model: nn.Module, folder: ModelFolder) -> None:
+    """Lets a decoder's tokens see what follows them, and makes sure that they do."""
+    import torch
+
+    config: Any = model.config
+    config.is_causal = False
+    device = next(model.parameters()).device
+    ids = torch.tensor([[1, 2], [1, 3]], device=device)
+    with torch.inference_mode():
+        states = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    if torch.equal(states[0], states[1]):
+        raise DependencyError(
+            f"the model {folder.name!r} is read in both directions, and this transformers reads it "
+            "in one",
+            where=str(folder.path),
+            fix="pip install -U transformers",
+        )
 
 
 def _stand_in(tokenizer: PreTrainedTokenizerBase) -> int:
