@@ -33,6 +33,10 @@ def write_home(path, around):
     Path(path).write_text(str(files.home()))
 
 
+def write_key(path, around):
+    Path(path).write_text(os.environ.get("SOME_API_KEY", "none"))
+
+
 def die(path, around):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -154,6 +158,18 @@ def test_a_process_keeps_things_where_its_starter_does(
         monkeypatch.setenv("TASTEBENCH_HOME", str(tmp_path / place))
         run_all([work(place, "write_home", tmp_path / "home")], 1, Diary())
         assert (tmp_path / "home").read_text() == str(tmp_path / place)
+
+
+def test_a_process_sees_what_its_starter_put_into_the_environment_since(
+    work: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("first", "second"):
+        monkeypatch.setenv("SOME_API_KEY", value)
+        run_all([work(value, "write_key", tmp_path / "key")], 1, Diary())
+        assert (tmp_path / "key").read_text() == value
+    monkeypatch.delenv("SOME_API_KEY")
+    run_all([work("none", "write_key", tmp_path / "key")], 1, Diary())
+    assert (tmp_path / "key").read_text() == "none"
 
 
 def test_what_is_started_never_hears_of_ctrl_c() -> None:

@@ -38,6 +38,7 @@ ENCODERS: Registry[KnownEncoder] = Registry(
 )
 
 _SHUFFLED = "shuffled:"
+_REMOTE = "openai:"
 
 
 def get_encoder(
@@ -51,7 +52,8 @@ def get_encoder(
             Model2Vec or transformers; or its hub name, `organisation/model`,
             `organisation/model@commit` to pin it. A folder or hub name may end in `:cls`, `:mean`
             or `:last`: then the token states of the transformer are pooled so, and nothing that
-            the model's makers put after them is done.
+            the model's makers put after them is done. `openai:MODEL` and `openai:MODEL@URL`
+            ask a server (see `tastebench.encoders.remote`).
         seed: Of encoders that draw numbers.
         trust_remote_code: A model's own Python code may run.
 
@@ -68,6 +70,10 @@ def get_encoder(
         return make_shuffled(base, seed)
     if name in ENCODERS:
         return ENCODERS.get(name).build(seed)
+    if name.startswith(_REMOTE):
+        from tastebench.encoders.remote import remote_encoder
+
+        return remote_encoder(name)
     model, pooling = split_pooling(name)
     if not model or not looks_like_a_model(model):
         known = [*ENCODERS.names(), f"{_SHUFFLED}minilm"]

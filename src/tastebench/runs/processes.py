@@ -127,7 +127,7 @@ class _Crew:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(  # type: ignore[attr-defined]
             target=_main,
-            args=(theirs, work.target, work.argument, work.log, files.home()),
+            args=(theirs, work.target, work.argument, work.log, _environment()),
             daemon=True,
         )
         with _no_main_module(), _no_interrupts():
@@ -170,6 +170,10 @@ class _Crew:
                 live.process.join()
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, files.HOME: str(files.home())}
+
+
 def _cause(exit_code: int | None) -> str:
     """Why a process is gone, in words.
 
@@ -186,12 +190,16 @@ def _cause(exit_code: int | None) -> str:
 # ---------------------------------------------------------------------------- inside the process
 
 
-def _main(pipe: Connection, target: Target, argument: Any, log: Path, home: Path) -> None:
+def _main(
+    pipe: Connection, target: Target, argument: Any, log: Path, environment: dict[str, str]
+) -> None:
     # Ctrl-C reaches the whole process group; what to do about it is the starter's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The server's environment is that of its first process; the starter's may have changed since.
-    os.environ[files.HOME] = str(home)
+    # The server's environment is that of its first process; the starter's may have changed since:
+    # another home, the key of a remote model.
+    os.environ.clear()
+    os.environ.update(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 from tastebench.contracts import Form
 from tastebench.files import hash_json
 
-
 _LONGEST_FOLDER = 200
 """File systems allow 255 bytes; an encoder's name may hold a path or an address."""
 
