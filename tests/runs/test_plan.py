@@ -107,3 +107,13 @@ def test_settings_reach_inside_and_leave_the_given_mapping_alone() -> None:
 def test_a_setting_that_cannot_be_meant_is_refused(setting: str, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("[", r"\[")):
         make_plan({"name": "s", "datasets": ["shop"]}, settings=[setting])
+
+
+def test_texts_may_be_several_and_encoders_bring_their_controls() -> None:
+    plan = make_plan(
+        {"name": "s", "datasets": "shop", "text_recipe": "title", "encoder_controls": "random"}
+    )
+    assert plan.text_recipe == ("title",)
+    assert plan.encoder_controls == ("random",)
+    with pytest.raises(UsageError, match="text_recipe names title more than once"):
+        make_plan({"name": "s", "datasets": "shop", "text_recipe": ["title", "title"]})

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastebench.errors import UsageError
+
 if TYPE_CHECKING:
     from tastebench.runs.execute import Options, Todo
     from tastebench.runs.plan import Plan
@@ -21,10 +23,17 @@ EXAMPLES = """Examples:
 
   tastebench run study.yaml -e minilm,random -d movielens-100k --dry-run
 
+  tastebench run blair -e minilm,./my-encoder -d my-shop,beauty
+
+  tastebench run blair --preset laptop
+
+  tastebench run blair --paper --dry-run
+
   tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
 """
 
 SOME_FAILED = 1
+NOTHING_HERE = 4
 INTERRUPTED = 130
 
 
@@ -69,6 +78,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         list[str] | None,
         typer.Option("--set", help="key=value of the plan, dotted: protocol.cf.mask_seen=false."),
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A variant of the suite: laptop, paper, ...")
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The suite as published: --preset paper.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask so many users or queries only: for trying out.")
     ] = None,
@@ -86,7 +101,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     from tastebench.runs.execute import Options
     from tastebench.suites import find_plan
 
-    found = override(find_plan(plan, settings or ()), encoders, datasets, models)
+    if paper and preset not in (None, "paper"):
+        raise UsageError(f"--paper and --preset {preset} exclude each other", fix="choose one")
+    made = find_plan(plan, settings or (), preset="paper" if paper else preset)
+    found = override(made, encoders, datasets, models)
     options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
     if dry_run:
         _dry_run(found, options, as_json)
@@ -121,14 +139,31 @@ def carry_out(plan: Plan, options: Options) -> Todo:
     watch = watcher()
     try:
         todo = look(plan, options, watcher=watch)
-        for line in (*todo.notes, *(f"left out: {thing}" for thing in todo.missing)):
+        for line in (*todo.notes, *told_missing(todo)):
             watch.say(line)
+        if not todo.runs:
+            raise typer.Exit(NOTHING_HERE)
         execute(todo, watcher=watch)
     except KeyboardInterrupt:
         command = shlex.join(["tastebench", *sys.argv[1:]])
         typer.echo(f"\ninterrupted; what is finished is kept. To go on:\n  {command}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     return todo
+
+
+def told_missing(todo: Todo) -> list[str]:
+    """What is left out because it is not here, and what the plan would be with it."""
+    if not todo.missing:
+        return []
+    whole = todo.gathered.whole
+    lines = [f"left out: {thing}" for thing in todo.missing]
+    lines.append(
+        f"with everything here the plan has {whole.runs:,} runs, {whole.fits:,} fits and "
+        f"{whole.texts:,} items to encode"
+        + (f", not counting {', '.join(whole.unknown)}" if whole.unknown else "")
+        + f"; now it has {len(todo.runs):,} runs"
+    )
+    return lines
 
 
 def finish(todo: Todo, as_json: bool, hint: str | None = None) -> None:
@@ -203,7 +238,7 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
             f"{row['status']:<9} {row['task']:<7} {row['dataset']} {row['label']} "
             f"seed {row['seed']}{trials}"
         )
-    for line in (*todo.notes, *(f"missing: {thing}" for thing in todo.missing)):
+    for line in (*todo.notes, *told_missing(todo)):
         typer.echo(line)
     fits = sum(row["trials"] for row in rows if row["status"] == "open")
     typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")

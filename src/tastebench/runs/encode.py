@@ -32,6 +32,7 @@ class EncodeJob:
         dataset: Name or folder that `load_dataset` takes.
         fingerprint: Of the dataset's values.
         encoder: Its name.
+        reference: What `get_encoder` takes: a name, or the path of a folder.
         revision: Of its weights; None makes the step be done anew every time.
         protocols: The tasks whose requests are timed, one protocol a task.
         latency_seconds: Time limit of a run's latency measurement; half of it is for encoding.
@@ -43,6 +44,7 @@ class EncodeJob:
     dataset: str
     fingerprint: str
     encoder: str
+    reference: str
     revision: str | None
     text_recipe: str
     protocols: tuple[TaskProtocol, ...]
@@ -76,7 +78,7 @@ def do_encode(job: EncodeJob, around: Surroundings) -> None:
     from tastebench.encoders import get_encoder
 
     limits.announce_threads(job.threads)
-    encode(job, get_encoder(job.encoder), around)
+    encode(job, get_encoder(job.reference), around)
 
 
 def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:

@@ -144,9 +144,10 @@ def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
         protocols = {run.spec.task: run.protocol for run in todo.runs if _encoding(run) == key}
         jobs[key] = EncodeJob(
             out=todo.options.out.resolve(),
-            dataset=todo.gathered.references[dataset],
+            dataset=todo.gathered.datasets[dataset],
             fingerprint=resources.datasets[dataset].fingerprint,
             encoder=encoder,
+            reference=todo.gathered.encoders[encoder],
             revision=resources.encoders[encoder].revision,
             text_recipe=recipe,
             protocols=tuple(protocols.values()),
@@ -214,7 +215,7 @@ class _Execution(Listener):
             suite=self.plan.name,
             row_by=self.plan.row_by,
             out=self.options.out.resolve(),
-            dataset=self.todo.gathered.references[run.spec.dataset],
+            dataset=self.todo.gathered.datasets[run.spec.dataset],
             latency_seconds=self.plan.latency_seconds,
             winner=winner,
             vectors=self.encode_jobs[_encoding(run)].result if run.spec.encoder else None,

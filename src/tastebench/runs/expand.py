@@ -184,9 +184,9 @@ def _runs_of(
 ) -> Iterator[Run]:
     dataset = resources.datasets[dataset_name]
     protocol, protocol_id = _protocol(plan, task, dataset, limit)
-    for choice in _choices(plan, resources, task):
+    for choice in choices(plan, resources, task):
         card = resources.recommender(choice.name)
-        for representation in _representations(plan, choice, card):
+        for representation in representations(plan, choice, card):
             forms = representation.split("+")
             if "truth" in forms and dataset.card.generator is None:
                 notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
@@ -198,7 +198,7 @@ def _runs_of(
                 )
 
 
-def _choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:
+def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:
     """The recommenders of a plan that can do a task, or the task's own where it names none."""
     if plan.recommenders is None:
         names = dict.fromkeys([task.default_recommender, *task.controls])
@@ -214,9 +214,10 @@ def _choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderCh
     return able
 
 
-def _representations(
+def representations(
     plan: Plan, choice: RecommenderChoice, card: RecommenderCard
 ) -> tuple[str, ...]:
+    """What a recommender is fed with: its choice's, else the plan's, else its default."""
     for wanted in choice.representations or ():
         if wanted not in card.representations:
             raise UsageError(
@@ -305,7 +306,7 @@ def _run(
     protocol: TaskProtocol,
     protocol_id: str,
 ) -> Run:
-    grid = _grid(plan, choice, card)
+    grid = searched(plan, choice, card)
     config = resolve(card, choice.params)
     spec = bare.model_copy(
         update={
@@ -391,21 +392,21 @@ def _check_grid(plan: Plan, resources: Resources) -> None:
             )
 
 
-def _grid(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[str, list[Any]]:
+def searched(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[str, list[Any]]:
     """The values a recommender searches, each as its config reads it."""
     own = choice.grid is not None
     grid = choice.grid if choice.grid is not None else plan.grid
-    searched = {
+    own_keys = {
         key: values
         for key, values in grid.items()
         if own or (key in card.config.model_fields and key not in choice.params)
     }
-    both = sorted(set(searched) & set(choice.params))
+    both = sorted(set(own_keys) & set(choice.params))
     if both:
         raise UsageError(f"{card.name} both sets and searches {', '.join(both)}")
     return {
         key: [resolve(card, {**choice.params, key: value})[key] for value in values]
-        for key, values in searched.items()
+        for key, values in own_keys.items()
     }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastebench.contracts import Encoder, EncoderCard, RecommenderCard
+from tastebench.data.card import DatasetCard
 from tastebench.errors import DataError, DependencyError, UsageError
+from tastebench.runs.estimate import Work, work
 from tastebench.runs.expand import Resources
 from tastebench.runs.missing import Missing, missing_dataset
 from tastebench.runs.plan import DatasetChoice, Plan
@@ -29,12 +31,22 @@ class Objects:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was found, and under which name each dataset can be loaded again."""
+    """What was found.
+
+    Attributes:
+        plan: With the names that datasets and encoders have for everyone; a folder's own name
+            instead of its path.
+        datasets, encoders: What each can be loaded by, as the user gave it.
+        missing: What the plan names and is not here.
+        whole: What the plan would come to with everything here.
+    """
 
     plan: Plan
     resources: Resources
-    references: dict[str, str]
+    datasets: dict[str, str]
+    encoders: dict[str, str]
     missing: tuple[Missing, ...]
+    whole: Work
 
 
 def take_objects(value: Mapping[str, Any]) -> tuple[dict[str, Any], Objects]:
@@ -100,26 +112,34 @@ def gather(
     """
     missing: list[Missing] = []
     datasets: dict[str, Dataset] = {}
-    references: dict[str, str] = {}
+    given: dict[str, str] = {}
     kept: list[DatasetChoice] = []
+    about: list[DatasetCard] = []
     skip = plan.missing == "skip"
     for choice in plan.datasets:
-        dataset = _dataset(choice, say, fetch and not skip, missing)
-        if dataset is not None:
+        dataset = _dataset(choice, say, fetch and not skip)
+        if isinstance(dataset, DatasetCard):
+            about.append(dataset)
+            missing.append(missing_dataset(dataset))
+        else:
+            about.append(dataset.card)
             if dataset.name in datasets:
                 raise UsageError(f"two datasets of the plan are called {dataset.name!r}")
             datasets[dataset.name] = dataset
-            references[dataset.name] = str(_reference(choice.name))
+            given[dataset.name] = str(_reference(choice.name))
             kept.append(DatasetChoice(name=dataset.name, raw=choice.raw))
-    encoders = _encoders(plan, objects, missing, tolerate=tolerate or skip or not fetch)
-    found = plan.model_copy(update={"datasets": tuple(kept), "encoders": tuple(encoders)})
-    resources = Resources(datasets, encoders, objects.recommenders)
-    return Gathered(found, resources, references, tuple(missing))
+    sizes = {name: dataset.n_items for name, dataset in datasets.items()}
+    whole = work(plan, Resources({}, {}, objects.recommenders), about, sizes)
+    found = _encoders(plan, objects, missing, whole.texts, tolerate=tolerate or skip or not fetch)
+    cards = {card.name: card for card in found.values()}
+    named = plan.model_copy(update={"datasets": tuple(kept), "encoders": tuple(cards)})
+    resources = Resources(datasets, cards, objects.recommenders)
+    encoders = {card.name: name for name, card in found.items()}
+    return Gathered(named, resources, given, encoders, tuple(missing), whole)
 
 
-def _dataset(
-    choice: DatasetChoice, say: Say, fetch: bool, missing: list[Missing]
-) -> Dataset | None:
+def _dataset(choice: DatasetChoice, say: Say, fetch: bool) -> Dataset | DatasetCard:
+    """The dataset; only its card if it would have to be fetched and may not."""
     from tastebench.data.catalog import list_datasets, load_dataset
     from tastebench.data.sources import SOURCES
 
@@ -127,8 +147,7 @@ def _dataset(
     if not fetch and choice.raw is None and choice.name in SOURCES:
         status = {row.name: row.status for row in list_datasets()}[choice.name]
         if status in ("downloadable", "bring raw files"):
-            missing.append(missing_dataset(SOURCES.get(choice.name).card))
-            return None
+            return SOURCES.get(choice.name).card
     raw = choice.raw.expanduser() if choice.raw else None
     return load_dataset(reference, raw=raw, progress=say)
 
@@ -143,32 +162,39 @@ def _reference(name: str) -> str | Path:
 
 
 def _encoders(
-    plan: Plan, objects: Objects, missing: list[Missing], *, tolerate: bool
+    plan: Plan, objects: Objects, missing: list[Missing], texts: int, *, tolerate: bool
 ) -> dict[str, EncoderCard]:
-    """The cards of the plan's encoders, then of their controls, by name."""
+    """The cards of the plan's encoders, then of their controls, by what they can be loaded by."""
     cards: dict[str, EncoderCard] = {}
     last = plan.encoders[-1:]
     for name in plan.encoders:
-        if name in objects.encoders:
-            cards[name] = objects.encoders[name].card
-            continue
-        from tastebench.encoders import get_encoder
-
         try:
-            cards[name] = get_encoder(name).card
+            card = _card(name, objects)
         except (DependencyError, DataError) as error:
             if not tolerate or ((name,) == last and not cards):
                 raise  # without any encoder the plan would be said to name none
             missing.append(Missing("encoder", name, error.what, fix=error.fix))
+            continue
+        same = next((given for given, other in cards.items() if other.name == card.name), None)
+        if same is not None:
+            raise UsageError(
+                f"two encoders of the plan are called {card.name!r}: {same} and {name}",
+                fix="rename a folder: results are kept under its name",
+            )
+        cards[name] = card
     return cards | _controls(plan, objects, cards)
+
+
+def _card(name: str, objects: Objects) -> EncoderCard:
+    from tastebench.encoders import get_encoder
+
+    return (objects.encoders[name] if name in objects.encoders else get_encoder(name)).card
 
 
 def _controls(
     plan: Plan, objects: Objects, cards: Mapping[str, EncoderCard]
 ) -> dict[str, EncoderCard]:
     """The controls that a plan wants beside its encoders and does not name among them."""
-    from tastebench.encoders import get_encoder
-
     controls = {}
     first = next(
         (n for n, card in cards.items() if card.control is None and n not in objects.encoders), None
@@ -176,5 +202,5 @@ def _controls(
     for kind in plan.encoder_controls:
         name = "random" if kind == "random" else f"shuffled:{first}"
         if name not in cards and (kind == "random" or first is not None):
-            controls[name] = get_encoder(name).card
+            controls[name] = _card(name, objects)
     return controls

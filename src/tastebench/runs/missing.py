@@ -21,6 +21,7 @@ class Missing:
         kind: `dataset` or `encoder`.
         source: Where it comes from.
         size: How big it is, in words; None where nothing is fetched.
+        cost: What it will take to use it, in words.
         fix: How to get it.
     """
 
@@ -29,10 +30,11 @@ class Missing:
     why: str
     source: str | None = None
     size: str | None = None
+    cost: str | None = None
     fix: str | None = None
 
     def __str__(self) -> str:
-        facts = [fact for fact in (self.source, self.size) if fact]
+        facts = [fact for fact in (self.source, self.size, self.cost) if fact]
         told = f": {'; '.join(facts)}" if facts else ""
         return f"{self.kind} {self.name}: {self.why}{told}" + (f" ({self.fix})" if self.fix else "")
 

@@ -36,12 +36,34 @@ def get_suite(name: str, settings: Sequence[str] = ()) -> Plan:
     return make_plan(value, where=f"suite {name}", lines=lines, settings=settings)
 
 
-def find_plan(what: str | Path, settings: Sequence[str] = ()) -> Plan:
-    """The plan in a file, or of a suite: a path has a slash or ends in `.yaml` or `.yml`."""
+def presets(name: str) -> list[str]:
+    """The presets of a suite: `paper` is one of `blair` if there is a suite `blair-paper`."""
+    return [other.removeprefix(f"{name}-") for other in names() if other.startswith(f"{name}-")]
+
+
+def find_plan(what: str | Path, settings: Sequence[str] = (), *, preset: str | None = None) -> Plan:
+    """The plan in a file, or of a suite: a path has a slash or ends in `.yaml` or `.yml`.
+
+    Args:
+        what: A path, or one of `names()`.
+        settings: Overrides as `key=value`.
+        preset: One of a suite's `presets`.
+
+    Raises:
+        UsageError: No such suite or preset, or the plan cannot be meant.
+    """
     path = Path(what).expanduser()
     if isinstance(what, Path) or _is_plan(path.name) or "/" in what or path.is_file():
+        if preset is not None:
+            raise UsageError("a preset belongs to a suite, and this is a file", where=str(path))
         return load_plan(path, settings)
-    return get_suite(what, settings)
+    if preset is None:
+        return get_suite(what, settings)
+    known = presets(what)
+    if what in names() and preset not in known:
+        hint = did_you_mean(preset, known) if known else "it has none"
+        raise UsageError(f"the suite {what} has no preset {preset!r}: {hint}")
+    return get_suite(f"{what}-{preset}", settings)
 
 
 def _is_plan(name: str) -> bool:

@@ -1,0 +1,92 @@
+"""What a plan will cost, said before it starts: texts to encode, computing or dollars, fits to do.
+
+Estimates are for deciding, not for reporting: records hold what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tastebench.contracts import EncoderCard
+from tastebench.runs.expand import Resources, choices, combinations, representations, searched
+from tastebench.runs.missing import in_bytes
+from tastebench.runs.plan import Plan
+
+if TYPE_CHECKING:
+    from tastebench.data.card import DatasetCard
+
+TOKENS_A_TEXT = 20
+"""Of a product's title; descriptions have ten times as many."""
+
+SUSTAINED = 1e14
+"""Operations a second that one current accelerator keeps up while encoding, in round numbers."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do.
+
+    Attributes:
+        runs: Records that the plan makes.
+        fits: Trainings, every setting of a grid counted.
+        texts: Items to encode, over all catalogues of known size.
+        unknown: Datasets whose size is not known before they are here.
+    """
+
+    runs: int
+    fits: int
+    texts: int
+    unknown: tuple[str, ...] = ()
+
+
+def work(
+    plan: Plan, resources: Resources, cards: Iterable[DatasetCard], items: Mapping[str, int]
+) -> Work:
+    """What a plan comes to when everything it names is here.
+
+    Args:
+        plan: With all its encoders.
+        resources: For the recommenders that the caller brought.
+        cards: Of all its datasets.
+        items: Size of each catalogue that is here; for the others the card's known count is taken.
+    """
+    from tastebench.tasks import TASKS
+
+    runs = fits = texts = 0
+    unknown = []
+    encoders = len(plan.encoders) + len(plan.encoder_controls)
+    for card in cards:
+        size = items.get(card.name, card.known.items)
+        if size is None:
+            unknown.append(card.name)
+        texts += size or 0
+        for task in (t for t in plan.tasks or card.tasks if t in card.tasks and t in TASKS):
+            for choice in choices(plan, resources, TASKS.get(task)):
+                recommender = resources.recommender(choice.name)
+                trials = len(combinations(searched(plan, choice, recommender)))
+                for representation in representations(plan, choice, recommender):
+                    times = encoders if "vector" in representation.split("+") else 1
+                    runs += times * len(plan.seeds)
+                    fits += times * (trials + len(plan.seeds) - 1)
+    return Work(runs, fits, texts, tuple(unknown))
+
+
+def encoding_cost(card: EncoderCard, texts: int) -> str | None:
+    """What encoding so many titles takes, in words; None where nothing is known or it is nothing.
+
+    A forward pass takes two operations a parameter and token.
+    """
+    tokens = texts * TOKENS_A_TEXT
+    if not tokens:
+        return None
+    if card.usd_per_million_tokens is not None:
+        usd = tokens / 1e6 * card.usd_per_million_tokens
+        return f"about ${usd:,.2f} for {tokens / 1e6:,.1f} million tokens"
+    if not card.parameters:
+        return None
+    hours = 2 * card.parameters * tokens / SUSTAINED / 3600
+    span = f"{hours:,.1f} hours" if hours >= 1 else f"{max(hours * 60, 0.1):.1f} minutes"
+    memory = in_bytes(2 * card.parameters)
+    return f"about {span} of one accelerator and {memory} of its memory for {texts:,} titles"
