@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tastebench.contracts import EncoderCard
+from tastebench.contracts import EncoderCard, Role
 from tastebench.data.dataset import Dataset
 from tastebench.runs.encode import EncodeJob, encode
 from tastebench.runs.job import Surroundings
@@ -21,7 +22,7 @@ class Constant:
     def __init__(self, nested: bool) -> None:
         self.card = EncoderCard("constant", revision="1", dimensions=3, nested=nested)
 
-    def encode(self, texts: list[str], role: str = "item") -> np.ndarray:
+    def encode(self, texts: Sequence[str], role: Role = "item") -> np.ndarray:
         return np.ones((len(texts), 3), dtype=np.float32)
 
 

@@ -91,16 +91,21 @@ def _chunks(
         logits = (states_work[rows] @ table_work.T).float()
         if ignore is not None:
             logits.masked_fill_(ignore[rows], float("-inf"))
-        log_softmax = torch.log_softmax(logits, dim=1)
-        own = log_softmax.gather(1, right)
+        # Exponentials are the dearest part beside the products, so they are taken once.
+        top = logits.amax(dim=1, keepdim=True)
+        own = logits.gather(1, right) - top
+        weights = logits.sub_(top).exp_()
+        total = weights.sum(dim=1, keepdim=True)
+        own -= total.log()
         loss -= own.sum()
-        # The gradient by the logits: the softmax, less one at the target.
-        error = log_softmax.exp_().scatter_(1, right, own.expm1()).to(work)
-        grad_states[rows] = error @ table_work
+        # The gradient by the logits, times `total`: the softmax, less one at the target.
+        error = weights.scatter_(1, right, own.expm1() * total).to(work)
+        grad_states[rows] = (error @ table_work) / total
+        share = (states_work[rows] / total).to(work)
         if fast is None:
-            grad_table.addmm_(error.T, states_work[rows])
+            grad_table.addmm_(error.T, share)
         else:
-            grad_table += error.T @ states_work[rows]
+            grad_table += error.T @ share
     n = len(targets)
     return loss / n, grad_states.mul_(scale / n), grad_table.div_(n)
 

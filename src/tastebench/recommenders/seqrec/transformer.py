@@ -108,7 +108,7 @@ class Dropout(nn.Module):
         if not self.training:
             return x
         keep, scale = keep_mask(x.shape, self.p, x.device)
-        return x if keep is None else x * (keep * scale)
+        return x if keep is None else x * keep.to(x.dtype).mul_(scale)
 
 
 def keep_mask(shape: Sequence[int], p: float, device: torch.device) -> tuple[Tensor | None, float]:
