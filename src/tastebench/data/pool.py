@@ -32,12 +32,13 @@ def sample_pool(
     start = np.searchsorted(ordered, own)
     others = np.searchsorted(ordered, own, side="right") - start - 1
     small = others < per_target
-    whole = np.flatnonzero(np.isin(category, own[small]))
+    chosen = np.isin(category, own[small])
+    chosen[target] = True
     start, place = start[~small], (position[target] - start)[~small]
     drawn = _subsets(others[~small], per_target, rng)
     drawn += drawn >= place[:, None]  # the target itself is passed over
-    rows = by_category[start[:, None] + drawn]
-    return np.unique(np.concatenate([target, whole, rows.ravel()]))
+    chosen[by_category[start[:, None] + drawn]] = True
+    return np.flatnonzero(chosen)
 
 
 def _subsets(size: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
