@@ -130,3 +130,29 @@ def test_the_storefront_is_generated_once() -> None:
     assert again.fingerprint == first.fingerprint
     assert said == []
     assert first.tables.queries is not None
+
+
+def test_a_name_with_a_slash_is_a_dataset_only_if_a_benchmark_has_it(tmp_path: Path) -> None:
+    own("my-shop").save(tmp_path / "blair" / "yelp")
+    with pytest.raises(UsageError, match="did you mean blair/movielens-1m"):
+        load_dataset("blair/movielens1m")
+    assert is_public("blair/yelp")
+    # A path stays one where it is written as such, and where no benchmark is meant.
+    assert load_dataset(tmp_path / "blair" / "yelp").name == "my-shop"
+    with pytest.raises(DataError, match="there is no dataset here"):
+        load_dataset("shops/yelp")
+
+
+def test_the_dataset_of_a_benchmark_lies_beside_the_others(
+    asset: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own("blair").save(datasets_folder() / "blair")
+    data = load_dataset("blair/book-crossing", raw=asset("data/book-crossing"))
+    own("blair").save(datasets_folder() / "blair")  # replaces that folder, with all in it
+    assert load_dataset("blair/book-crossing").fingerprint == data.fingerprint
+    rows = [row for row in list_datasets() if "book-crossing" in row.name]
+    assert [(row.name, row.status) for row in rows] == [
+        ("book-crossing", "downloadable"),
+        ("blair/book-crossing", "ready"),
+    ]

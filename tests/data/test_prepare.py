@@ -58,6 +58,7 @@ PAIRS = st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdef"))
 def test_k_core_is_the_brute_force_core_in_the_same_order(
     pairs: list[tuple[str, str]], k: int
 ) -> None:
+    """T5: on random bipartite graphs."""
     core = k_core(frame(pairs), k).frame
     assert core.select("user_id", "item_id").rows() == brute_force_core(pairs, k)
     assert core["row"].is_sorted()
@@ -102,6 +103,7 @@ def test_dedup_without_times_goes_by_row() -> None:
 @settings(max_examples=100, deadline=None)
 @given(PAIRS.filter(bool), st.data())
 def test_dedup_equals_a_dictionary(pairs: list[tuple[str, str]], data: st.DataObject) -> None:
+    """T5: the earliest of a pair survives, of equal times the lower row."""
     times = data.draw(st.lists(st.integers(-3, 3), min_size=len(pairs), max_size=len(pairs)))
     clicks = frame(pairs, times)
     best: dict[tuple[str, str], tuple[int, int]] = {}

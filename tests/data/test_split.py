@@ -37,6 +37,7 @@ def shop(
 
 
 def test_last_out_of_users_with_one_two_and_three_events() -> None:
+    """T6: (test), (valid, test), (train, valid, test)."""
     pairs = [
         ("one", "a"),
         ("two", "a"),
@@ -66,6 +67,7 @@ def test_last_out_goes_by_time_then_row() -> None:
 
 
 def test_time_cut_offs_belong_to_the_later_part() -> None:
+    """T4: at the benchmark's cut-offs, with times of 12 digits and before 1970."""
     times = [T1 - 1, T1, T2 - 1, T2, 946_684_800_000, -1]
     data = shop([(f"u{n}", "a") for n in range(6)], times)
     parts = split(data, SplitSpec(kind="time", valid_from=T1, test_from=T2))
@@ -127,6 +129,36 @@ def test_random_keeps_events_of_a_pair_together() -> None:
     for item in range(10):
         assert len(set(parts[data.events().item == item])) == 1
     assert leakage(data, parts).repeated == 0
+
+
+def test_cold_rows_leave_valid_and_test_if_asked() -> None:
+    pairs = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "c"), ("w", "a"), ("u", "c")]
+    data = shop([*pairs, ("v", "b")], [1, 2, 3, 4, 5, 6, 7])
+    spec = SplitSpec(kind="time", valid_from=4, test_from=6)
+    of = {
+        (data.user_ids[int(u)], data.item_ids[int(i)]): at
+        for at, (u, i) in enumerate(zip(data.events().user, data.events().item, strict=True))
+    }
+    warm = split(data, spec.model_copy(update={"drop_cold": True}))
+    assert warm.dtype == np.int8
+    # c is in valid and test, not in train; w is in valid alone; v's b is known on both sides.
+    assert {pair: int(warm[at]) for pair, at in of.items()} == {
+        ("u", "a"): 0,
+        ("u", "b"): 0,
+        ("v", "a"): 0,
+        ("v", "c"): -1,
+        ("w", "a"): -1,
+        ("u", "c"): -1,
+        ("v", "b"): 2,
+    }
+    assert sorted(split(data, spec)) == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_a_test_part_that_is_all_cold_is_said() -> None:
+    data = shop([("u", "a"), ("u", "b"), ("v", "c")], [1, 2, 3])
+    spec = SplitSpec(kind="time", valid_from=2, test_from=3, drop_cold=True)
+    with pytest.raises(UsageError, match="leaves test empty"):
+        split(data, spec)
 
 
 def test_the_given_split_matches_pairs_and_drops_the_unlisted() -> None:

@@ -100,6 +100,39 @@ def test_numbers_as_titles_do_not_fail(
     assert item_texts(items, "title") == expected
 
 
+BUSINESSES = pl.DataFrame(
+    {
+        "item_id": ["a", "b"],
+        "title": ["Café  &amp; Co", "Dos"],
+        "categories": [["Bars", "Breakfast & Brunch"], []],
+        "stars": [4.5, None],
+        "review_count": [12, None],
+        "city": ["Montréal", None],
+        "state": ["QC", None],
+        "attributes": [["Has BikeParking.", "WiFi is u'free'."], None],
+        "hours": [["Monday: 8:00am-5:00pm", "Friday: 9:00am-1:30am"], []],
+    },
+    schema_overrides={"attributes": pl.List(pl.String), "hours": pl.List(pl.String)},
+)
+
+
+def test_businesses_in_sentences_with_and_without_their_popularity() -> None:
+    full, plain = (item_texts(BUSINESSES, name) for name in ("yelp-sentence", "yelp-plain"))
+    popular = "Rating: 4.5 stars. Number of reviews: 12. "
+    assert full == [
+        "Name: Caf  & Co. Categories: Bars, Breakfast & Brunch. "
+        + popular
+        + "Located in Montr al. State: QC. Has BikeParking. WiFi is u'free'. "
+        "Hours: Monday: 8:00am-5:00pm, Friday: 9:00am-1:30am.",
+        "Name: Dos.",
+    ]
+    assert plain == [full[0].replace(popular, ""), "Name: Dos."]
+    named = BUSINESSES.select(pl.col("title").alias("name"), "city")
+    assert item_texts(named, "yelp-plain", ["name"])[1] == "Name: Dos."
+    with pytest.raises(UsageError, match="no column title"):
+        item_texts(named, "yelp-sentence", [])
+
+
 def test_no_items_give_no_texts() -> None:
     empty = ITEMS.clear()
     assert {name: item_texts(empty, name) for name in RECIPES} == {name: [] for name in RECIPES}

@@ -151,6 +151,10 @@ def test_describe_says_it_in_one_line(change: dict[str, Any], text: str) -> None
         (SplitSpec(kind="ratio"), "each user's last by ratio 80/10/10"),
         (SplitSpec(kind="random"), "random 80/10/10 per user, seed 101"),
         (SplitSpec(kind="given"), "given split"),
+        (
+            SplitSpec(kind="random", drop_cold=True),
+            "random 80/10/10 per user, seed 101, cold rows left out",
+        ),
     ],
 )  # fmt: skip
 def test_splits_in_words(split: SplitSpec, words: str) -> None:

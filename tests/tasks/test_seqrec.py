@@ -117,6 +117,7 @@ def test_a_random_split_keeps_time_order_within_histories(shop: Callable[..., Da
 
 
 def test_histories_keep_the_latest_items(shop: Callable[..., Dataset]) -> None:
+    """T7: of all earlier items the latest."""
     spec = SplitSpec(kind="last_out")
     problem = made(shop(EVENTS, ITEMS), split=spec, history_length=2)
     assert words(problem.test) == ["a: wx -> y", "b: v -> z", "c:  -> w"]

@@ -205,13 +205,13 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak."""
-    from tastebench.data.catalog import datasets_folder, load_dataset
+    from tastebench.data.catalog import dataset_folder, load_dataset
     from tastebench.data.dataset import Dataset, is_dataset
     from tastebench.data.schema import validate
     from tastebench.data.split import default_split, leakage, split
     from tastebench.errors import UsageError
 
-    places = (datasets_folder() / name, Path(name).expanduser())
+    places = (dataset_folder(name), Path(name).expanduser())
     folder = next((place for place in places if is_dataset(place)), None)
     dataset = Dataset.load(folder, verify=True) if folder else load_dataset(name, progress=_say)
     validate(dataset.tables, dataset.name)

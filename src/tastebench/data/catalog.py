@@ -44,6 +44,15 @@ def datasets_folder() -> Path:
     return files.home() / "datasets"
 
 
+def dataset_folder(name: str) -> Path:
+    """Where the dataset called `name` lies once it is prepared.
+
+    A benchmark's `blair/yelp` lies in `blair+yelp`: no name has a plus, so none meets another, and
+    nothing lies inside a dataset.
+    """
+    return datasets_folder() / name.replace("/", "+")
+
+
 def load_dataset(
     name: str | Path,
     *,
@@ -55,7 +64,7 @@ def load_dataset(
 
     Args:
         name: A prepared or imported dataset, a public one, `storefront`, or the path of a folder
-            that `Dataset.save` wrote.
+            that `Dataset.save` wrote; what names a public one is no path, slash or not.
         raw: Folder with a public dataset's original files, read instead of downloading. What was
             prepared before is taken only if it came from files of the same content.
         refresh: Prepare again even if it is there.
@@ -70,14 +79,12 @@ def load_dataset(
     if folder is not None:
         return Dataset.load(folder)
     name = str(name)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        raise _unknown(name)
-    kept = datasets_folder() / name
+    kept = dataset_folder(name)
     if name == STOREFRONT:
         return _load_storefront(kept, refresh, say)
     source = _source(name)
     if source is None:
-        if not is_dataset(kept):
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or not is_dataset(kept):
             raise _unknown(name)
         return Dataset.load(kept)
     if is_dataset(kept) and not refresh and raw is None:
@@ -92,8 +99,9 @@ def list_datasets() -> list[DatasetRow]:
     from tastebench.data.sources import SOURCES
 
     builtin = {STOREFRONT: storefront.CARD, **{name: SOURCES.get(name).card for name in SOURCES}}
-    rows = [_row(card, datasets_folder() / name) for name, card in builtin.items()]
-    return rows + [_own_row(folder) for folder in _own() if folder.name not in builtin]
+    rows = [_row(card, dataset_folder(name)) for name, card in builtin.items()]
+    public = {dataset_folder(name) for name in builtin}
+    return rows + [_own_row(folder) for folder in _own() if folder not in public]
 
 
 def is_public(name: str) -> bool:
@@ -103,9 +111,20 @@ def is_public(name: str) -> bool:
 
 def _folder_given(name: str | Path) -> Path | None:
     """The folder meant by a path, or by a name that can only be a path."""
-    if isinstance(name, Path) or "/" in name or name in (".", ".."):
+    if isinstance(name, Path) or name in (".", ".."):
         return Path(name).expanduser()
-    return None
+    if "/" not in name or _source(name) is not None:
+        return None
+    folder = Path(name).expanduser()
+    return None if _benchmarks(name) and not folder.exists() else folder
+
+
+def _benchmarks(name: str) -> bool:
+    """Whether it begins like a dataset of a benchmark, as `blair/` does."""
+    from tastebench.data.sources import SOURCES
+
+    benchmark, slash, _ = name.partition("/")
+    return any(known.startswith(benchmark + slash) for known in SOURCES)
 
 
 def _source(name: str) -> Source | None:
@@ -116,20 +135,25 @@ def _source(name: str) -> Source | None:
 
 def _prepare(source: Source, kept: Path, raw: Path | None, refresh: bool, say: Progress) -> Dataset:
     from tastebench.data.download import fetch
+    from tastebench.data.prepare import obey
 
-    folder = fetch(source.card, raw=raw, progress=say)
+    shared = files.home() / "raw" / source.downloads if source.downloads else None
+    folder = fetch(source.card, raw=raw, progress=say, folder=shared)
     if is_dataset(kept) and not refresh:
         made_of = read_about(kept)["manifest"].get("raw", {})
         if made_of.get("files") == folder.files:
             return replace(Dataset.load(kept), card=source.card)
     name = source.card.name
     say(f"{name}: {folder.how}")
-    tables, repairs = tidy(source.read(folder.path), name)
+    tables, steps = obey(source.read(folder.path), source.rules, name)
+    tables, repairs = tidy(tables, name)
     raw_files = {"how": folder.how, "files": folder.files, "notes": list(folder.notes)}
-    dataset = Dataset.create(source.card, tables, _stamp({"raw": raw_files, "repairs": repairs}))
+    manifest = {"raw": raw_files, "steps": steps, "repairs": repairs}
+    dataset = Dataset.create(source.card, tables, _stamp(manifest))
     differs = dataset.manifest["differs"] = _differences(dataset)
     dataset.save(kept)
-    told = [f"{reason}: {rows:,}" for reason, rows in repairs.items()]
+    told = [f"{s['step']}: {s['rows_after']:,} of {s['rows_before']:,} rows left" for s in steps]
+    told += [f"{reason}: {rows:,}" for reason, rows in repairs.items()]
     for line in (*folder.notes, *told, *differs):
         say(f"{name}: {line}")
     return dataset

@@ -7,7 +7,7 @@ writes down what each one did. On Spark nothing but counts and sampled ids comes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -176,7 +176,7 @@ def prepare(dataset: Dataset, filters: Filters, name: str) -> Dataset:
                 where=dataset.name,
                 fix="use weaker filters",
             )
-    tables, repairs = tidy(_follow(dataset.tables, frame, filters), name)
+    tables, repairs = tidy(follow(dataset.tables, frame, keep_items=filters.keep_items), name)
     assert tables.interactions is not None
     kept = tables.interactions[_KEPT].to_numpy()
     tables = replace(tables, interactions=tables.interactions.drop(_KEPT))
@@ -227,8 +227,45 @@ def _core_step(frame: pl.DataFrame, k: int) -> tuple[pl.DataFrame, dict[str, Any
     return core.frame, {"passes": core.passes}
 
 
-def _follow(tables: Tables, interactions: pl.DataFrame, filters: Filters) -> Tables:
-    """The other tables, without users who are gone and (unless kept) items nobody names."""
+def obey(
+    tables: Tables, rules: Sequence[Callable[[Tables], pl.DataFrame]], name: str
+) -> tuple[Tables, list[dict[str, Any]]]:
+    """What is left after the rules of a benchmark, each taken in turn.
+
+    Args:
+        tables: As read.
+        rules: From tables to the interactions that are left of theirs.
+        name: The dataset, for messages.
+
+    Returns:
+        The tables, and of each rule its name and the rows before and after it.
+
+    Raises:
+        DataError: No interaction is left.
+    """
+    steps: list[dict[str, Any]] = []
+    for rule in rules:
+        assert tables.interactions is not None
+        before, left = len(tables.interactions), rule(tables)
+        steps.append({"step": rule.__name__, "rows_before": before, "rows_after": len(left)})
+        if left.is_empty():
+            raise DataError(
+                f"no interaction is left after {rule.__name__}",
+                where=name,
+                fix="check that the files belong together and are those of the right release",
+            )
+        tables = follow(tables, left)
+    return tables, steps
+
+
+def follow(tables: Tables, interactions: pl.DataFrame, *, keep_items: bool = False) -> Tables:
+    """The tables with these interactions, without users who are gone and items nobody names.
+
+    Args:
+        tables: As they were.
+        interactions: What is left of theirs.
+        keep_items: Keep the items that nothing names any more.
+    """
     users = interactions.select("user_id").unique()
     changed: dict[str, pl.DataFrame] = {"interactions": interactions}
     for name in ("users", "impressions", "histories"):
@@ -240,7 +277,7 @@ def _follow(tables: Tables, interactions: pl.DataFrame, filters: Filters) -> Tab
         changed["split"] = tables.split.join(
             interactions, on=pair, how="semi", maintain_order="left"
         )
-    if not filters.keep_items:
+    if not keep_items:
         naming = [interactions, changed.get("impressions"), tables.relevance]
         named = pl.concat([f.select("item_id") for f in naming if f is not None]).unique()
         changed["items"] = tables.items.join(named, on="item_id", how="semi", maintain_order="left")

@@ -10,7 +10,7 @@ text or the number's digits here.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -155,6 +155,29 @@ def _all_text(items: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     return _sentences([_column(items, name) for name in columns])
 
 
+def _yelp_sentence(items: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    return _told(items, columns, _YELP)
+
+
+def _yelp_plain(items: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    told = {name: words for name, words in _YELP.items() if name in _YELP_PLAIN}
+    return _told(items, columns, told)
+
+
+_YELP = {
+    "title": ("Name: ", "."),
+    "categories": ("Categories: ", "."),
+    "stars": ("Rating: ", " stars."),
+    "review_count": ("Number of reviews: ", "."),
+    "city": ("Located in ", "."),
+    "state": ("State: ", "."),
+    "attributes": ("", ""),
+    "hours": ("Hours: ", "."),
+}
+"""What the benchmark says before and after each column of a Yelp business, in its order."""
+_YELP_PLAIN = ("title", "categories", "city", "state", "attributes", "hours")
+
+
 RECIPES: dict[str, TextRecipe] = {
     recipe.name: recipe
     for recipe in (
@@ -190,6 +213,20 @@ RECIPES: dict[str, TextRecipe] = {
             ("title", "description"),
         ),
         TextRecipe("all-text", 1, "all text columns without HTML", _all_text, None),
+        TextRecipe(
+            "yelp-sentence",
+            1,
+            "BLaIR benchmark, Yelp: all that is known, the target's popularity included",
+            _yelp_sentence,
+            tuple(_YELP),
+        ),
+        TextRecipe(
+            "yelp-plain",
+            1,
+            "yelp-sentence without stars and number of reviews, which tell the target's popularity",
+            _yelp_plain,
+            _YELP_PLAIN,
+        ),
     )
 }
 
@@ -218,6 +255,21 @@ def _published_clean(text: pl.Series) -> pl.Series:
     text = _unescape(text).str.strip_chars(_SPACE)
     text = text.str.replace_all(r"<[^>]+>", "").str.replace_all(r"[\n\t]", " ")
     return text.str.replace_all(r" +", " ").str.replace_all(r"[^\x00-\x7F]", " ")
+
+
+def _told(
+    items: pl.DataFrame, columns: Sequence[str], words: Mapping[str, tuple[str, str]]
+) -> pl.Series:
+    """Each column that is there and not empty between its words, separated by spaces."""
+    pieces = []
+    for name, (before, after) in words.items():
+        if name != "title" and name not in items.columns:
+            continue
+        field = _title_column(items, columns) if name == "title" else items[name]
+        text = _as_text(field, " " if name == "attributes" else ", ")
+        told = before + _published_clean(text) + after + " "
+        pieces.append(_where(text.str.len_bytes() > 0, told, ""))
+    return _concat(pieces).str.strip_chars(_SPACE)
 
 
 def clean(text: pl.Series) -> pl.Series:

@@ -133,6 +133,10 @@ def describe_split(split: SplitSpec) -> str:
     >>> describe_split(SplitSpec(kind="random", by="all", ratios=(0.4, 0.3, 0.3)))
     'random 40/30/30 over all, seed 101'
     """
+    return _words(split) + (", cold rows left out" if split.drop_cold else "")
+
+
+def _words(split: SplitSpec) -> str:
     shares = "/".join(f"{100 * ratio:.4g}" for ratio in split.ratios)
     match split.kind:
         case "last_out":

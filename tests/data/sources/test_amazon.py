@@ -294,3 +294,56 @@ def test_2023_categories_that_are_no_texts_are_named(
     with pytest.raises(DataError, match="no pairs of a product and its category") as caught:
         amazon_2023.read_categories(tmp_path / "asin2category.json")
     assert caught.value.where == f"{tmp_path / 'asin2category.json'}, row {row}"
+
+
+def row_of(user: str, item: str, time: int, history: str | None = None) -> str:
+    return f"{user},{item},5.0,{time}" + ("" if history is None else f",{history}")
+
+
+PARTED = {
+    "train": [row_of("u", "A", -5, ""), row_of("v", "C", 946_684_800_000, "")],
+    "valid": [row_of("u", "B", 1_628_643_414_042, "A")],
+    "test": [row_of("u", "C", 1_658_002_729_837, "A B")],
+}
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "benchmark/0core/timestamp_w_his/",
+        "benchmark/0core/timestamp/",
+        "benchmark/5core/last_out_w_his/",
+        "benchmark/0core/last_out/",
+        "",
+    ],
+)
+def test_2023_parts_are_joined_back(layout: str, header: bool, end: str, tmp_path: Path) -> None:
+    histories = layout.endswith("_w_his/")
+    names = "user_id,parent_asin,rating,timestamp" + (",history" if histories else "")
+    for part, rows in PARTED.items():
+        rows = rows if histories else [row.rsplit(",", 1)[0] for row in rows]  # noqa: PLW2901
+        put(tmp_path, f"{layout}All_Beauty.{part}.csv{end}", [names, *rows] if header else [*rows])
+    taken = SOURCES.get("amazon-2023-all-beauty").read(tmp_path).interactions
+    assert taken is not None
+    assert taken.rows() == [
+        (0, "u", "A", 5.0, -5),
+        (1, "v", "C", 5.0, 946_684_800_000),
+        (2, "u", "B", 5.0, 1_628_643_414_042),
+        (3, "u", "C", 5.0, 1_658_002_729_837),
+    ]
+
+
+def test_2023_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "All_Beauty.train.csv", [row_of("u", "A", 1)])
+    put(tmp_path, "All_Beauty.valid.csv.gz", [row_of("u", "B", 2)])
+    with pytest.raises(DataError, match=r"there is no All_Beauty\.test\.csv or"):
+        amazon_2023.read(tmp_path, "All_Beauty")
+
+
+def test_2023_bad_values_of_files_without_a_header_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "All_Beauty.csv", [row_of("u", "A", 1), "u,B,5.0,yesterday"])
+    with pytest.raises(DataError, match="timestamp is not a whole number") as caught:
+        amazon_2023.read(tmp_path, "All_Beauty")
+    assert caught.value.where == f"{tmp_path / 'All_Beauty.csv'}, row 2"

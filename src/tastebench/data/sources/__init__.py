@@ -17,7 +17,12 @@ from tastebench.data.sources import categories
 from tastebench.registry import Registry
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tastebench.data.schema import Tables
+
+Rule = Callable[["Tables"], "pl.DataFrame"]
+"""From tables to the interactions that are left of theirs."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,13 @@ class Source:
         card: What is known of it before a row is read.
         read: From the folder with the card's files to tables. Names file and row of what it cannot
             read (`DataError`), and leaves repeated rows in: repairs are counted later.
+        rules: What a benchmark then leaves out, in order; counted like repairs.
         downloads: The dataset whose downloaded files these are; None for its own.
     """
 
     card: DatasetCard
     read: Callable[[Path], Tables]
+    rules: tuple[Rule, ...] = ()
     downloads: str | None = None
 
 
@@ -54,6 +61,7 @@ SOURCES: Registry[Source] = Registry(
         "games": "tastebench.data.sources.amazon_games:GAMES",
         "office": "tastebench.data.sources.amazon_rere:OFFICE",
         "industrial": "tastebench.data.sources.amazon_rere:INDUSTRIAL",
+        "yelp": "tastebench.data.sources.yelp:YELP",
         "yelp-s3rec": "tastebench.data.sources.yelp_s3rec:YELP_S3REC",
         "mind-small": "tastebench.data.sources.mind:SMALL",
         "mind-large": "tastebench.data.sources.mind:LARGE",
@@ -63,6 +71,12 @@ SOURCES: Registry[Source] = Registry(
         "blair/esci": "tastebench.data.sources.esci:BLAIR",
         "blair/amazon-c4": "tastebench.data.sources.amazon_c4:AMAZON_C4",
         "blair/reddit-movie": "tastebench.data.sources.reddit_movie:REDDIT_MOVIE",
+        "blair/all-beauty": "tastebench.data.sources.blair:ALL_BEAUTY",
+        "blair/video-games": "tastebench.data.sources.blair:VIDEO_GAMES",
+        "blair/baby-products": "tastebench.data.sources.blair:BABY_PRODUCTS",
+        "blair/movielens-1m": "tastebench.data.sources.blair:MOVIELENS_1M",
+        "blair/book-crossing": "tastebench.data.sources.blair:BOOK_CROSSING",
+        "blair/yelp": "tastebench.data.sources.blair:YELP",
         **_by_category(2014, categories.AMAZON_2014),
         **_by_category(2018, categories.AMAZON_2018),
         **_by_category(2023, categories.AMAZON_2023),

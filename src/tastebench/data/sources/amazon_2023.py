@@ -7,19 +7,21 @@ An item is a `parent_asin`, under which all variants of a product are one. Times
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import polars as pl
 
 from tastebench.data.card import DatasetCard, RawFile, SplitSpec
-from tastebench.data.schema import Tables
+from tastebench.data.schema import PARTS, Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.categories import AMAZON_2023, slug, words
 from tastebench.data.sources.reading import (
     bad_rows,
     catalogue,
     find,
+    lines,
     need,
     read_delimited,
     read_json_lines,
@@ -34,6 +36,8 @@ _REVIEW = {
     "rating": pl.Float64(),
     "timestamp": pl.Int64(),
 }
+_LAYOUTS = ("last_out", "last_out_w_his", "timestamp", "timestamp_w_his")
+"""Folders of the benchmark that hold train, valid and test apart."""
 _ITEM = {
     "parent_asin": pl.String(),
     "title": pl.String(),
@@ -53,16 +57,37 @@ TEST_FROM = 1_658_002_729_837
 
 def read(raw: Path, category: str) -> Tables:
     """Ratings (benchmark CSV or raw reviews) and, where there is one, the metadata."""
-    ratings, meta = files(category)
+    ratings, meta, *_ = files(category)
     path = need(raw, ratings)
-    if path.name.removesuffix(".gz").endswith(".csv"):
-        frame = read_delimited(path, _REVIEW, path=path, needed=list(_REVIEW))
-    else:
+    if not path.name.removesuffix(".gz").endswith(".csv"):
         frame = read_json_lines(path, _REVIEW, needed=list(_REVIEW))
+    elif ".train." in path.name:
+        frame = pl.concat(_read_rated(_part(path, part)) for part in PARTS)
+    else:
+        frame = _read_rated(path)
     interactions = frame.rename({"parent_asin": "item_id", "timestamp": "time"})
     interactions = interactions.with_row_index("row")
     items = read_items(find(raw, meta))
     return Tables(items=catalogue(interactions, items), interactions=interactions)
+
+
+def _read_rated(path: Path) -> pl.DataFrame:
+    """A CSV of the benchmark: with or without the names of its columns, and their histories.
+
+    A history repeats what is in other rows, so it is not read.
+    """
+    _, first = next(lines(path), (1, ""))
+    if first.startswith("user_id,"):
+        return read_delimited(path, _REVIEW, path=path, needed=list(_REVIEW))
+    more = {"history": pl.String()} if first.count(",") == len(_REVIEW) else {}
+    frame = read_delimited(path, _REVIEW | more, path=path, header=False, needed=list(_REVIEW))
+    return frame.select(list(_REVIEW))
+
+
+def _part(train: Path, part: str) -> Path:
+    """The file of another part, beside that of train and named alike, packed or not."""
+    name = train.name.removesuffix(".gz").replace(".train.", f".{part}.")
+    return need(train.parent, RawFile(path=name, also=(f"{name}.gz",)))
 
 
 def read_items(path: Path | None) -> pl.DataFrame:
@@ -112,25 +137,41 @@ def _unescaped(texts: pl.Series) -> pl.Series:
     return texts.replace({text: json.loads(f'"{text}"') for text in escaped})
 
 
-def files(category: str) -> tuple[RawFile, RawFile]:
-    """Ratings and metadata of a category, under the names of both published layouts."""
-    rated, reviews = f"{category}.csv", f"{category}.jsonl"
-    meta = f"meta_{category}.jsonl"
-    core0 = f"benchmark/0core/rating_only/{rated}"
+def files(
+    category: str, cores: Sequence[str] = ("0core", "5core")
+) -> tuple[RawFile, RawFile, RawFile, RawFile]:
+    """Ratings and metadata of a category, under all published names; ratings may come in parts.
+
+    Args:
+        category: Spelled as in the file names.
+        cores: Which of the benchmark's filterings will do, the first before the second.
+
+    Returns:
+        Ratings (all of them, or those of train), metadata, and what belongs to the ratings of
+        train: valid and test.
+    """
+    meta, reviews = f"meta_{category}.jsonl", f"{category}.jsonl"
+    rated, *others = (f"benchmark/{core}/rating_only/{category}.csv" for core in cores)
 
     def both(*names: str) -> tuple[str, ...]:
         return tuple(name + end for name in names for end in (".gz", ""))
 
+    def parted(part: str) -> tuple[str, ...]:
+        name = f"{category}.{part}.csv"
+        layouts = [f"benchmark/{core}/{layout}/{name}" for core in cores for layout in _LAYOUTS]
+        return both(*layouts, name)
+
+    whole = both(f"{category}.csv", f"raw/review_categories/{reviews}", reviews, *others)
+    valid, test = (
+        RawFile(path=names[0], also=names[1:], required=False)
+        for names in (parted("valid"), parted("test"))
+    )
     return (
         RawFile(
-            path=f"{core0}.gz",
-            also=(
-                core0,
-                *both(rated, f"raw/review_categories/{reviews}", reviews),
-                *both(f"benchmark/5core/rating_only/{rated}"),
-            ),
-            url=f"{_SITE}/{core0}.gz",
-            mirrors=(f"{_MIRROR}/{core0}.gz",),
+            path=f"{rated}.gz",
+            also=(rated, *whole, *parted("train")),
+            url=f"{_SITE}/{rated}.gz",
+            mirrors=(f"{_MIRROR}/{rated}.gz",),
         ),
         RawFile(
             path=f"raw/meta_categories/{meta}.gz",
@@ -139,6 +180,8 @@ def files(category: str) -> tuple[RawFile, RawFile]:
             mirrors=(f"{_MIRROR}/raw/meta_categories/{meta}.gz",),
             required=False,
         ),
+        valid,
+        test,
     )
 
 
