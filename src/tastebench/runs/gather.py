@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tastebench.contracts import Encoder, EncoderCard, RecommenderCard
 from tastebench.data.card import DatasetCard
-from tastebench.errors import DataError, DependencyError, UsageError
-from tastebench.runs.estimate import Work, work
+from tastebench.errors import DataError, DependencyError, TastebenchError, UsageError
+from tastebench.runs.estimate import Work, encoding_cost, work
 from tastebench.runs.expand import Resources
-from tastebench.runs.missing import Missing, missing_dataset
+from tastebench.runs.missing import Missing, in_bytes, missing_dataset
 from tastebench.runs.plan import DatasetChoice, Plan
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def gather(
             kept.append(DatasetChoice(name=dataset.name, raw=choice.raw))
     sizes = {name: dataset.n_items for name, dataset in datasets.items()}
     whole = work(plan, Resources({}, {}, objects.recommenders), about, sizes)
-    found = _encoders(plan, objects, missing, whole.texts, tolerate=tolerate or skip or not fetch)
+    leave_out = tolerate or skip or not fetch
+    found = _encoders(plan, objects, missing, say, whole.texts, tolerate=leave_out)
     cards = {card.name: card for card in found.values()}
     named = plan.model_copy(update={"datasets": tuple(kept), "encoders": tuple(cards)})
     resources = Resources(datasets, cards, objects.recommenders)
@@ -162,18 +163,18 @@ def _reference(name: str) -> str | Path:
 
 
 def _encoders(
-    plan: Plan, objects: Objects, missing: list[Missing], texts: int, *, tolerate: bool
+    plan: Plan, objects: Objects, missing: list[Missing], say: Say, texts: int, *, tolerate: bool
 ) -> dict[str, EncoderCard]:
     """The cards of the plan's encoders, then of their controls, by what they can be loaded by."""
     cards: dict[str, EncoderCard] = {}
     last = plan.encoders[-1:]
     for name in plan.encoders:
         try:
-            card = _card(name, objects)
+            card = _card(name, objects, None if tolerate else say)
         except (DependencyError, DataError) as error:
-            if not tolerate or ((name,) == last and not cards):
+            if not tolerate or ((name,) == last and not cards and not plan.encoder_controls):
                 raise  # without any encoder the plan would be said to name none
-            missing.append(Missing("encoder", name, error.what, fix=error.fix))
+            missing.append(_missing(name, error, texts))
             continue
         same = next((given for given, other in cards.items() if other.name == card.name), None)
         if same is not None:
@@ -185,10 +186,36 @@ def _encoders(
     return cards | _controls(plan, objects, cards)
 
 
-def _card(name: str, objects: Objects) -> EncoderCard:
+def _card(name: str, objects: Objects, say: Say | None) -> EncoderCard:
+    """The card of an encoder that is here; with `say` it is fetched where it is not."""
     from tastebench.encoders import get_encoder
+    from tastebench.encoders.hooks import Absent
 
-    return (objects.encoders[name] if name in objects.encoders else get_encoder(name)).card
+    encoder = objects.encoders[name] if name in objects.encoders else get_encoder(name)
+    if isinstance(encoder, Absent):
+        if say is None:
+            raise encoder.explain()
+        say(f"fetching the encoder {name}" + (f", {in_bytes(n)}" if (n := encoder.bytes) else ""))
+        encoder = encoder.fetch()
+    return encoder.card
+
+
+def _missing(name: str, error: TastebenchError, texts: int) -> Missing:
+    """What is known of an encoder that is not here."""
+    from tastebench.encoders import ENCODERS
+
+    if name not in ENCODERS:
+        return Missing("encoder", name, error.what, fix=error.fix)
+    known = ENCODERS.get(name)
+    return Missing(
+        "encoder",
+        name,
+        "not downloaded yet" if known.needs == "download" else error.what,
+        source=known.card.source,
+        size=f"about {in_bytes(known.bytes)}" if known.bytes else None,
+        cost=encoding_cost(known.card, texts),
+        fix=error.fix,
+    )
 
 
 def _controls(
@@ -202,5 +229,5 @@ def _controls(
     for kind in plan.encoder_controls:
         name = "random" if kind == "random" else f"shuffled:{first}"
         if name not in cards and (kind == "random" or first is not None):
-            controls[name] = _card(name, objects)
+            controls[name] = _card(name, objects, None)
     return controls

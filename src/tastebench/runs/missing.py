@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tastebench.contracts import EncoderCard
     from tastebench.data.card import DatasetCard, RawFile
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -50,20 +49,6 @@ def missing_dataset(card: DatasetCard) -> Missing:
         source=card.source,
         size=_size_of(card.files),
         fix=f"tastebench data get {card.name}" + (" --raw DIR" if by_hand else ""),
-    )
-
-
-def missing_encoder(
-    card: EncoderCard, why: str, size: int | None, fix: str | None = None
-) -> Missing:
-    """A known encoder whose files, package or key are not here."""
-    return Missing(
-        kind="encoder",
-        name=card.name,
-        why=why,
-        source=card.source,
-        size=None if size is None else f"about {in_bytes(size)}",
-        fix=fix,
     )
 
 
