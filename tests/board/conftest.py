@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tastebench.board import Board, read_board
 from tastebench.board.load import Entry
 from tastebench.files import hash_json
 from tastebench.metrics.interval import bootstrap
@@ -117,43 +118,48 @@ def write_run(
     return folder
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[], Path]:
-    """A results folder as a quickstart leaves it: three tasks, encoders, controls, a ceiling."""
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder as a quickstart leaves it: three tasks, encoders, controls, a ceiling.
 
-    def make() -> Path:
-        root = tmp_path / "results"
-        rng = np.random.default_rng(0)
-        n = 300
-        base = {task: rng.random(n) for task in ("search", "seqrec", "cf")}
-        plan: list[tuple[str, str, str | None, str, float]] = []
-        strengths = {"minilm": 0.55, "tfidf-svd": 0.5, "random": 0.2}
-        through = {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
-        for encoder, strength in strengths.items():
-            kind = "control" if encoder == "random" else "model"
-            plan += [(t, through[t], encoder, kind, strength) for t in base]
-        plan += [(t, "random", None, "control", 0.05) for t in base]
-        plan += [("search", "bm25", None, "control", 0.45)]
-        plan += [(t, "popularity", None, "control", 0.3) for t in ("seqrec", "cf")]
-        plan += [(t, "oracle", None, "ceiling", 0.95) for t in base]
-        for task, recommender, encoder, kind, strength in plan:
-            for seed in (0, 1) if recommender in {"unisrec", "alpharec"} else (0,):
-                noise = np.random.default_rng(seed + 10).random(n)
-                values = np.clip(strength * (0.5 + base[task]) * (0.9 + 0.2 * noise), 0, 1)
-                metrics = {"ndcg@10": values, "recall@10": (values > 0.4).astype(float)}
-                group = ["short" if i % 2 else "complex" for i in range(n)]
-                write_run(
-                    root,
-                    record(task, recommender, encoder, kind=kind, spec={"seed": seed}),
-                    {name: column.tolist() for name, column in metrics.items()},
-                    group if task == "search" else None,
-                )
-        failed(task="cf", recommender="alpharec", encoder="broken").write(
-            root / "demo/shop/cf/alpharec-vector-broken/0"
-        )
-        return root
+    Made once for all tests: none of them may write there.
+    """
+    root = tmp_path_factory.mktemp("tree") / "results"
+    rng = np.random.default_rng(0)
+    n = 300
+    base = {task: rng.random(n) for task in ("search", "seqrec", "cf")}
+    plan: list[tuple[str, str, str | None, str, float]] = []
+    strengths = {"minilm": 0.55, "tfidf-svd": 0.5, "random": 0.2}
+    through = {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
+    for encoder, strength in strengths.items():
+        kind = "control" if encoder == "random" else "model"
+        plan += [(t, through[t], encoder, kind, strength) for t in base]
+    plan += [(t, "random", None, "control", 0.05) for t in base]
+    plan += [("search", "bm25", None, "control", 0.45)]
+    plan += [(t, "popularity", None, "control", 0.3) for t in ("seqrec", "cf")]
+    plan += [(t, "oracle", None, "ceiling", 0.95) for t in base]
+    for task, recommender, encoder, kind, strength in plan:
+        for seed in (0, 1) if recommender in {"unisrec", "alpharec"} else (0,):
+            noise = np.random.default_rng(seed + 10).random(n)
+            values = np.clip(strength * (0.5 + base[task]) * (0.9 + 0.2 * noise), 0, 1)
+            metrics = {"ndcg@10": values, "recall@10": (values > 0.4).astype(float)}
+            group = ["short" if i % 2 else "complex" for i in range(n)]
+            write_run(
+                root,
+                record(task, recommender, encoder, kind=kind, spec={"seed": seed}),
+                {name: column.tolist() for name, column in metrics.items()},
+                group if task == "search" else None,
+            )
+    failed(task="cf", recommender="alpharec", encoder="broken").write(
+        root / "demo/shop/cf/alpharec-vector-broken/0"
+    )
+    return root
 
-    return make
+
+@pytest.fixture(scope="session")
+def tree_board(tree: Path) -> Board:
+    """The board of `tree`, read once."""
+    return read_board(tree)
 
 
 # Test modules are imported apart from each other, so they get these by name.

@@ -36,16 +36,15 @@ def names(board: Board) -> list[str]:
 # ---------------------------------------------------------------------------------- rows and ranks
 
 
-def test_a_whole_tree(tree: Callable[[], Path]) -> None:
-    board = read_board(tree())
-    assert [column.key for column in board.columns] == [
+def test_a_whole_tree(tree_board: Board) -> None:
+    assert [column.key for column in tree_board.columns] == [
         "search:complex/shop/ndcg@10",
         "search:short/shop/ndcg@10",
         "seqrec/shop/ndcg@10",
         "cf/shop/ndcg@10",
     ]
     # Points by hand: 6 rows, so 5 for the best of a column; bm25 and popularity miss two columns.
-    assert [(r.rank, r.name, r.kind, r.borda, r.missing) for r in board.rows] == [
+    assert [(r.rank, r.name, r.kind, r.borda, r.missing) for r in tree_board.rows] == [
         (1, "minilm", "model", 20.0, 0),
         (2, "tfidf-svd", "model", 16.0, 0),
         (3, "random", "control", 8.0, 0),
@@ -54,16 +53,20 @@ def test_a_whole_tree(tree: Callable[[], Path]) -> None:
         (6, "random (recommender)", "control", 4.0, 0),
         (None, "oracle", "ceiling", None, 0),
     ]
-    assert board.rows[0].recommender == {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
-    assert board.row_by == "encoder"
-    assert [failure["encoder"] for failure in board.failed] == ["broken"]
-    assert board.versions == ("0.1.0",)
+    assert tree_board.rows[0].recommender == {
+        "search": "dot",
+        "seqrec": "unisrec",
+        "cf": "alpharec",
+    }
+    assert tree_board.row_by == "encoder"
+    assert [failure["encoder"] for failure in tree_board.failed] == ["broken"]
+    assert tree_board.versions == ("0.1.0",)
 
 
 def test_scores_hold_every_metric_and_the_whole_beside_its_groups(
-    tree: Callable[[], Path],
+    tree_board: Board,
 ) -> None:
-    row = read_board(tree()).rows[0]
+    row = tree_board.rows[0]
     assert set(row.scores) == {
         f"{part}/shop/{metric}"
         for part in ("search", "search:short", "search:complex", "seqrec", "cf")
@@ -113,13 +116,13 @@ def test_an_undefined_mean_is_a_missing_score(board_of: Callable[..., Board], re
     assert board.rows[1].scores["seqrec/shop/ndcg@10"].undefined == 9
 
 
-def test_rank_by_another_metric(tree: Callable[[], Path]) -> None:
-    board = read_board(tree(), metric="recall@10")
+def test_rank_by_another_metric(tree: Path) -> None:
+    board = read_board(tree, metric="recall@10")
     assert {column.metric for column in board.columns} == {"recall@10"}
     with pytest.raises(UsageError, match=r"no record has recall@20: did you mean recall@10"):
-        read_board(tree(), metric="recall@20")
+        read_board(tree, metric="recall@20")
     with pytest.raises(UsageError, match="unknown metric 'recal@20'"):
-        read_board(tree(), metric="recal@20")
+        read_board(tree, metric="recal@20")
 
 
 def test_a_task_without_the_metric_leaves_the_board_and_is_named(
@@ -131,7 +134,7 @@ def test_a_task_without_the_metric_leaves_the_board_and_is_named(
         metric="mrr",
     )
     assert [column.key for column in board.columns] == ["seqrec/shop/mrr"]
-    assert board.notes == ("without mrr, so not on this board: cf on shop",)
+    assert board.notes[0] == "without mrr, so not on this board: cf on shop"
 
 
 # ---------------------------------------------------------------------------------------- seeds
@@ -231,9 +234,9 @@ def test_an_encoder_measured_twice_in_one_place_makes_rows_of_runs(
     )
     assert board.row_by == "run"
     assert names(board) == ["unisrec(vector, a)", "sasrec(vector, a)", "popularity"]
-    assert board.notes == (
+    assert board.notes[0] == (
         "rows are runs: a was measured 2 times for seqrec on shop, which has no single number for "
-        "a row by encoder",
+        "a row by encoder"
     )
 
 
@@ -262,7 +265,7 @@ def test_the_newest_of_equal_runs_counts(board_of: Callable[..., Board], record:
     for order in ((old, new), (new, old)):
         board = board_of(*order)
         assert board.rows[0].scores["seqrec/shop/ndcg@10"].mean == 0.2
-        assert board.notes == ("1 run left out for a newer one of the same kind",)
+        assert board.notes[0] == "1 run left out for a newer one of the same kind"
 
 
 # ------------------------------------------------------------------- what may not stand together
@@ -393,7 +396,7 @@ def test_a_ceiling_takes_no_part(board_of: Callable[..., Board], record: Make) -
 def test_partial_runs_are_on_no_board(board_of: Callable[..., Board], record: Make) -> None:
     board = board_of(record(encoder="a"), record(encoder="b", partial=True))
     assert names(board) == ["a"]
-    assert board.notes == ("1 run with --limit left out",)
+    assert board.notes[0] == "1 run with --limit left out"
     empty = board_of(record(encoder="b", partial=True))
     assert (empty.rows, empty.columns) == ((), ())
     assert empty.summary == "No finished run to compare."
@@ -467,6 +470,7 @@ def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
         "texts_per_second": 5.0,
         "parameters": {"encoder": 100, "recommender": 20},
         "peak_memory_bytes": 200,
+        "per_million": {"hours": pytest.approx(1e6 / 5 / 3600), "usd": None},
         "latency_ms": {
             "seqrec/shop": {"p50": 1.0, "p95": 2.0, "p99": 3.0, "cold_p50": None},
             "cf/shop": {"p50": 2.0, "p95": 4.0, "p99": 6.0, "cold_p50": None},

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,8 @@ import pytest
 from tastebench.cli import main
 
 
-def test_the_table_goes_to_stdout(
-    tree: Callable[[], Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["board", str(tree())]) == 0
+def test_the_table_goes_to_stdout(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["board", str(tree)]) == 0
     out, err = capsys.readouterr()
     assert " 1  minilm " in out
     assert out.isascii()
@@ -23,18 +20,18 @@ def test_the_table_goes_to_stdout(
     ("option", "start"), [("--json", "{"), ("--csv", "rank,name,"), ("--markdown", "| # |")]
 )
 def test_other_forms(
-    tree: Callable[[], Path], capsys: pytest.CaptureFixture[str], option: str, start: str
+    tree: Path, capsys: pytest.CaptureFixture[str], option: str, start: str
 ) -> None:
-    assert main(["board", str(tree()), option]) == 0
+    assert main(["board", str(tree), option]) == 0
     assert capsys.readouterr().out.startswith(start)
 
 
 def test_options_reach_the_board(
-    tree: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     svg = tmp_path / "board.svg"
     options = ["--json", "--metric", "recall@10", "--row-by", "run", "--mixed", "--svg", str(svg)]
-    assert main(["board", str(tree()), *options]) == 0
+    assert main(["board", str(tree), *options]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["row_by"] == "run"
     assert value["columns"][0]["metric"] == "recall@10"
@@ -50,12 +47,12 @@ def test_options_reach_the_board(
     ],
 )
 def test_what_cannot_be_meant_is_refused(
-    tree: Callable[[], Path],
+    tree: Path,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
     message: str,
 ) -> None:
-    assert main(["board", str(tree()), *options]) == 2
+    assert main(["board", str(tree), *options]) == 2
     out, err = capsys.readouterr()
     assert message in err
     assert out == ""
@@ -69,11 +66,11 @@ def test_a_folder_without_records_is_missing_data(
 
 
 def test_a_picture_that_cannot_be_written_is_said(
-    tree: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
-    assert main(["board", str(tree()), "--svg", str(taken)]) == 2
+    assert main(["board", str(tree), "--svg", str(taken)]) == 2
     out, err = capsys.readouterr()
     assert "cannot write the picture" in err
     assert f"where: {taken}" in err

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from rich.console import Console
 
-from tastebench.board import Board, make_board, read_board
+from tastebench.board import Board, make_board
 from tastebench.board.load import sort_out
 from tastebench.board.render import print_board
 from tastebench.runs.record import Record
@@ -32,10 +31,12 @@ def shown(
     return raw.getvalue().decode(encoding)
 
 
-def test_a_quickstart_board_fits_one_table_of_120_columns(tree: Callable[[], Path]) -> None:
-    assert shown(read_board(tree()), 132, terminal=False).count("minilm  ") == 1
-    text = shown(read_board(tree()), 120, terminal=True)
-    assert text.count("minilm  ") == 1
+def test_scores_and_points_of_a_quickstart_fit_120_columns_and_the_cost_follows(
+    tree_board: Board,
+) -> None:
+    assert shown(tree_board, 200, terminal=True).count("minilm  ") == 1
+    text = shown(tree_board, 120, terminal=True)
+    assert text.count("minilm  ") == 2
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 120
     line = next(line for line in text.splitlines() if "minilm  " in line)
     assert line.split()[:2] == ["1", "minilm"]
@@ -58,23 +59,21 @@ def test_a_quickstart_board_fits_one_table_of_120_columns(tree: Callable[[], Pat
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 @pytest.mark.parametrize("terminal", [True, False])
 def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(
-    tree: Callable[[], Path], width: int, terminal: bool
+    tree_board: Board, width: int, terminal: bool
 ) -> None:
-    board = read_board(tree())
-    text = shown(board, width, terminal)
+    text = shown(tree_board, width, terminal)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
-    for row in board.rows:
-        for column in board.columns:
+    for row in tree_board.rows:
+        for column in tree_board.columns:
             mean = row.mean(column)
             assert mean is None or f"{mean:.4f}" in text
     assert "…" not in text
 
 
-def test_what_is_no_terminal_gets_plain_characters(tree: Callable[[], Path]) -> None:
-    board = read_board(tree())
+def test_what_is_no_terminal_gets_plain_characters(tree_board: Board) -> None:
     for text in (
-        shown(board, terminal=False),
-        shown(board, terminal=True, encoding="ascii"),
+        shown(tree_board, terminal=False),
+        shown(tree_board, terminal=True, encoding="ascii"),
     ):
         assert text.isascii()
         assert "*0.5489 +-.0191" in text  # best
@@ -82,8 +81,8 @@ def test_what_is_no_terminal_gets_plain_characters(tree: Callable[[], Path]) -> 
         assert "* best, ' second" in text
 
 
-def test_styles_say_best_and_second_on_a_terminal(tree: Callable[[], Path]) -> None:
-    text = shown(read_board(tree()), terminal=True, color_system="standard")
+def test_styles_say_best_and_second_on_a_terminal(tree_board: Board) -> None:
+    text = shown(tree_board, terminal=True, color_system="standard")
     assert "\x1b[1m0.5489\x1b[0m" in text
     assert "\x1b[4m0.4990\x1b[0m" in text
 

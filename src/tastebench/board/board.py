@@ -9,52 +9,67 @@ from typing import Any
 
 import numpy as np
 
+from tastebench.board.average import average
 from tastebench.board.borda import borda_points, final_ranks, overall_average, task_average
 from tastebench.board.cells import Cell, cost_of, make_cell
 from tastebench.board.gate import check_protocols, main_protocol
 from tastebench.board.load import Entry, Loaded, identity, load
 from tastebench.board.marks import marks_of
-from tastebench.board.model import Board, Column, Kind, Row, RowBy, row_by_of
+from tastebench.board.million import per_million
+from tastebench.board.model import Board, Column, Kind, Row, RowBy, Score, row_by_of
 from tastebench.board.names import Grouping, group_cells
+from tastebench.board.ranks import rank_intervals
 from tastebench.board.summary import summarise
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.metrics.grammar import parse
 from tastebench.tasks import TASKS
 
+_SEED = 0  # equal records make equal boards
+
 
 def read_board(
-    root: Path, *, metric: str | None = None, mixed: bool = False, row_by: RowBy | None = None
+    root: Path,
+    *,
+    metric: str | None = None,
+    task: str | None = None,
+    mixed: bool = False,
+    row_by: RowBy | None = None,
 ) -> Board:
     """The board of all records under a results folder.
 
     Args:
         root: Results folder, or a folder of one plan below it.
         metric: Rank by this metric instead of each task's headline.
+        task: Only the columns of this task, or of this group of one, e.g. `search:short`.
         mixed: Let different protocols stand in one column, marked.
         row_by: What a row is; None means what the plan says.
 
     Raises:
-        UsageError: No such folder, records of several plans, or no such metric.
+        UsageError: No such folder, records of several plans, no such metric or task.
         DataError: No records, or an unreadable one.
         ProtocolError: Two protocols in one column, and not `mixed`.
     """
-    return make_board(load(root), metric=metric, mixed=mixed, row_by=row_by)
+    return make_board(load(root), metric=metric, task=task, mixed=mixed, row_by=row_by)
 
 
 def make_board(
     loaded: Loaded,
     *,
     metric: str | None = None,
+    task: str | None = None,
     mixed: bool = False,
     row_by: RowBy | None = None,
 ) -> Board:
     """The board of records that are already read; arguments and errors as `read_board`."""
+    loaded = loaded if task is None else of_task(loaded, task)
     everyone = [*(e.record for e in loaded.entries), *loaded.failed]
-    cells = _cells(loaded.entries, mixed)
-    columns, notes = _columns(cells, metric)
+    cells = cells_of(loaded, mixed=mixed)
+    columns, notes = columns_of(cells, metric)
+    columns = columns if task is None else within(columns, task)
     wanted: RowBy = row_by or row_by_of(everyone[0].row_by if everyone else "encoder")
     grouping = group_cells(cells, wanted)
     rows = _ranked([_row(grouping, name) for name in grouping.rows], columns)
+    rows = _with_rank_intervals(rows, grouping, columns)
     rows = [
         replace(row, marks=marks_of(row, grouping.rows[row.name], rows, columns, cells))
         for row in rows
@@ -68,14 +83,57 @@ def make_board(
         protocols=_protocols(cells),
         rows=tuple(sorted(rows, key=_order)),
         failed=tuple(_failure(record) for record in loaded.failed),
-        notes=(*loaded.notes, *notes, *grouping.notes),
+        notes=(*loaded.notes, *notes, *grouping.notes, *_uncontrolled(rows)),
         versions=_versions(cells),
+        preliminary=any(record.preliminary for record in everyone),
     )
     return replace(board, summary=summarise(board))
 
 
-def _cells(entries: Sequence[Entry], mixed: bool) -> list[Cell]:
-    """One cell a setting, in the order of the records, after the gate."""
+def of_task(loaded: Loaded, task: str) -> Loaded:
+    """The records of one task; those of all its groups, where it names a group.
+
+    Raises:
+        UsageError: There are none.
+    """
+    task = task.partition(":")[0]
+    records = [*(entry.record for entry in loaded.entries), *loaded.failed]
+    tasks = dict.fromkeys(record.spec.task for record in records)
+    if records and task not in tasks:
+        raise UsageError(
+            f"no record is of a task {task!r}: {did_you_mean(task, tasks)}",
+            fix=f"--task {next(iter(tasks))}",
+        )
+    return replace(
+        loaded,
+        entries=tuple(entry for entry in loaded.entries if entry.record.spec.task == task),
+        failed=tuple(record for record in loaded.failed if record.spec.task == task),
+    )
+
+
+def within(columns: tuple[Column, ...], task: str) -> tuple[Column, ...]:
+    """The columns of a task, or of one group of it.
+
+    Raises:
+        UsageError: There are none.
+    """
+    kept = tuple(column for column in columns if task in (column.task, column.part))
+    if columns and not kept:
+        parts = dict.fromkeys(column.part for column in columns)
+        raise UsageError(
+            f"no column is of {task!r}: {did_you_mean(task, parts)}",
+            fix=f"--task {next(iter(parts))}",
+        )
+    return kept
+
+
+def cells_of(loaded: Loaded, *, mixed: bool = False) -> list[Cell]:
+    """One cell a setting, in the order of the records.
+
+    Raises:
+        ProtocolError: Two protocols in one column, and not `mixed`.
+    """
+    entries = loaded.entries
     by_place: dict[tuple[str, str], list[Entry]] = {}
     by_setting: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -87,8 +145,14 @@ def _cells(entries: Sequence[Entry], mixed: bool) -> list[Cell]:
     return [make_cell(seeds) for seeds in by_setting.values()]
 
 
-def _columns(cells: Sequence[Cell], metric: str | None) -> tuple[tuple[Column, ...], list[str]]:
-    """The ranking columns in the order of the tasks, and what to say about them."""
+def columns_of(
+    cells: Sequence[Cell], metric: str | None = None
+) -> tuple[tuple[Column, ...], list[str]]:
+    """The ranking columns in the order of the tasks, and what to say about them.
+
+    Raises:
+        UsageError: No record has this metric.
+    """
     if metric is not None:
         metric = str(parse(metric))
         measured = sorted({name for cell in cells for _, name in cell.scores})
@@ -141,7 +205,7 @@ def _row(grouping: Grouping, name: str) -> Row:
             for cell in cells
             for (group, metric), score in cell.scores.items()
         },
-        cost=cost_of(cells),
+        cost={**cost_of(cells), "per_million": per_million(cells)},
     )
 
 
@@ -150,6 +214,13 @@ def _kind(cells: Sequence[Cell]) -> Kind:
     if "ceiling" in kinds:
         return "ceiling"
     return "control" if "control" in kinds else "model"
+
+
+def _uncontrolled(rows: Sequence[Row]) -> list[str]:
+    """Said where encoders stand with nothing to show what vectors without meaning reach."""
+    kinds = {row.kind for row in rows if row.encoder is not None}
+    missing = "model" in kinds and "control" not in kinds
+    return ["no control vectors here: add `random` to the plan's encoders"] if missing else []
 
 
 def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
@@ -163,6 +234,20 @@ def _ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     return [_placed(row, columns, place.get(row.name), points, ranks) for row in rows]
 
 
+def _with_rank_intervals(
+    rows: Sequence[Row], grouping: Grouping, columns: Sequence[Column]
+) -> list[Row]:
+    """The rows with how sure their ranks are, where that can be said."""
+    taking = {row.name: grouping.rows[row.name] for row in rows if row.kind != "ceiling"}
+    found = rank_intervals(taking, columns, np.random.default_rng(_SEED))
+    return [
+        replace(row, rank_low=rank.low, rank_high=rank.high, p_first=rank.first)
+        if (rank := found.get(row.name)) is not None
+        else row
+        for row in rows
+    ]
+
+
 def _placed(
     row: Row, columns: Sequence[Column], i: int | None, points: np.ndarray, ranks: np.ndarray
 ) -> Row:
@@ -173,12 +258,24 @@ def _placed(
     averaged = len(columns) > 0 and all(column.sign > 0 for column in columns)
     return replace(
         row,
+        tasks=_tasks(row, columns),
         rank=int(ranks[i]) if ranked else None,
         borda=float(points[i]) if ranked else None,
         missing=int(np.isnan(own).sum()),
         average_overall=_number(overall_average(own)[0]) if averaged else None,
         average_task=_number(task_average(own, [c.part for c in columns])[0]) if averaged else None,
     )
+
+
+def _tasks(row: Row, columns: Sequence[Column]) -> dict[str, Score]:
+    """The mean of each task whose columns the row has all and that is about one direction."""
+    found = {}
+    for part in dict.fromkeys(column.part for column in columns):
+        own = [column for column in columns if column.part == part]
+        scores = [score for column in own if (score := row.scores.get(column.key)) is not None]
+        if len(scores) == len(own) and len({column.sign for column in own}) == 1:
+            found[part] = average(scores)
+    return {part: score for part, score in found.items() if score is not None}
 
 
 def _matrix(rows: Sequence[Row], columns: Sequence[Column]) -> np.ndarray:

@@ -17,6 +17,9 @@ import numpy as np
 EXACT = 9
 """Up to so many models all orders are counted: 9! = 362,880."""
 
+FEW = 5
+"""Below so many models a coefficient says next to nothing."""
+
 _EXACT_TAU = 33  # SciPy's own limit for the exact distribution of tau
 
 

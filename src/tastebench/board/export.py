@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tastebench.board import figures
@@ -29,6 +29,10 @@ CSV_HEAD = (
     "seeds",
     "protocol",
     "borda",
+    "spread",
+    "rank_low",
+    "rank_high",
+    "preliminary",
 )
 
 
@@ -50,6 +54,10 @@ def as_dict(board: Board) -> dict[str, Any]:
         "failed": list(board.failed),
         "notes": list(board.notes),
         "versions": list(board.versions),
+        "preliminary": board.preliminary,
+        "against": asdict(board.against) if board.against else None,
+        "correlated": asdict(board.correlated) if board.correlated else None,
+        "published": asdict(board.published) if board.published else None,
     }
 
 
@@ -67,32 +75,33 @@ def to_csv(board: Board) -> str:
         for column in board.columns:
             score = row.scores.get(column.key)
             if score is not None:
-                writer.writerow(_line(row, column, score))
+                writer.writerow([*_line(row, column, score), board.preliminary])
     return out.getvalue()
 
 
 def to_markdown(board: Board) -> str:
-    """A table with the best of each column bold, and the same notes as in the terminal."""
-    several = len({column.dataset for column in board.columns}) > 1
-    heads = [
-        f"{c.part}{f' / {c.dataset}' if several else ''}<br>{c.metric} {'↑' if c.sign > 0 else '↓'}"
-        for c in board.columns
-    ]
+    """A table with the best of each column bold, and the same notes as in the terminal.
+
+    A task of several datasets has a column of its mean before theirs.
+    """
+    columns = _markdown_columns(board)
+    averages = figures.averages(board)
+    heads = ["#", board.row_by, *(column.head for column in columns), "Borda", *averages]
+    heads += ["per 1 M items", "time"]
+    lines = [_cells(heads), _cells([":--" if head == board.row_by else "--:" for head in heads])]
     numbers = figures.footnotes(board)
-    lines = [
-        _cells(["#", board.row_by, *heads, "Borda", "time"]),
-        _cells(["--:", ":--", *["--:"] * len(heads), "--:", "--:"]),
-    ]
-    for row in board.rows:
+    for i, row in enumerate(board.rows):
         kind = "" if row.kind == "model" else f" ({row.kind})"
         marks = "".join(f" [{numbers[mark]}]" for mark in row.marks)
         lines.append(
             _cells(
                 [
-                    "" if row.rank is None else str(row.rank),
+                    figures.rank(row),
                     f"{_plain(row.name)}{kind}{marks}",
-                    *(_number(board, row, column) for column in board.columns),
+                    *(column.cell(row) for column in columns),
                     figures.points(row),
+                    *(figures.number(values[i]) for values in averages.values()),
+                    figures.row_per_million(row),
                     figures.seconds(figures.row_seconds(row)),
                 ]
             )
@@ -104,8 +113,75 @@ def to_markdown(board: Board) -> str:
         *board.notes,
         *(f"failed: {figures.failure_line(failure)}" for failure in board.failed),
     ]
-    foot = [f"- {_plain(note)}" for note in notes]
-    return "\n".join([*lines, "", _plain(board.summary), "", *foot]) + "\n"
+    warning = ["**Preliminary: reduced budget.**", ""] if board.preliminary else []
+    foot = [f"- {_plain(note)}" for note in [*figures.agreement_lines(board), *notes]]
+    said = [*warning, _plain(board.summary), "", *foot]
+    return "\n".join([*lines, "", *said, *_published(board)]) + "\n"
+
+
+@dataclass(frozen=True)
+class _MarkdownColumn:
+    """A column of scores: each row's by its name, and who is best."""
+
+    head: str
+    scores: dict[str, Score | None]
+    best: set[str]
+
+    def cell(self, row: Row) -> str:
+        score = self.scores[row.name]
+        mean, half, spread = figures.mean(score), figures.half_width(score), figures.spread(score)
+        shown = f"**{mean}**" if row.name in self.best else mean
+        parts = [shown, f"± {half}" if half else "", f"s {spread}" if spread else ""]
+        return " ".join(part for part in parts if part)
+
+
+def _markdown_columns(board: Board) -> list[_MarkdownColumn]:
+    several = len({column.dataset for column in board.columns}) > 1
+    found = []
+    for part, columns in board.parts.items():
+        arrow = "↑" if columns[0].sign > 0 else "↓"
+        if len(columns) > 1:
+            scores = {row.name: row.tasks.get(part) for row in board.rows}
+            metrics = "/".join(dict.fromkeys(column.metric for column in columns))
+            head = f"{part}<br>mean of {len(columns)}<br>{metrics} {arrow}"
+            found.append(_markdown_column(board, head, scores, columns[0].sign))
+        for column in columns:
+            head = f"{part}{f' / {column.dataset}' if several else ''}<br>{column.metric} {arrow}"
+            scores = {row.name: row.scores.get(column.key) for row in board.rows}
+            found.append(_markdown_column(board, head, scores, column.sign))
+    return found
+
+
+def _markdown_column(
+    board: Board, head: str, scores: dict[str, Score | None], sign: int
+) -> _MarkdownColumn:
+    means = {row.name: score.mean for row in board.ranked if (score := scores[row.name])}
+    return _MarkdownColumn(head, scores, figures.best_two(means, sign)[0])
+
+
+def _published(board: Board) -> list[str]:
+    """Numbers of others as a table of their own."""
+    printed = board.published
+    if printed is None:
+        return []
+    parts = list(printed.rows[0].scores)
+    heads = ["printed model", *parts, "Avg(Overall)", "Avg(Task)"]
+    rows = [
+        [_plain(row.model)]
+        + [
+            figures.number(value)
+            for value in (*row.scores.values(), row.average_overall, row.average_task)
+        ]
+        for row in printed.rows
+    ]
+    return [
+        "",
+        *(_plain(line) for line in figures.published_lines(board)),
+        "",
+        _cells(heads),
+        _cells([":--", *["--:"] * (len(heads) - 1)]),
+        *map(_cells, rows),
+    ]
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -119,6 +195,10 @@ def _row(row: Row) -> dict[str, Any]:
         "borda": row.borda,
         "missing": row.missing,
         "average": {"overall": row.average_overall, "task": row.average_task},
+        "rank_low": row.rank_low,
+        "rank_high": row.rank_high,
+        "p_first": row.p_first,
+        "tasks": {part: asdict(score) for part, score in row.tasks.items()},
         "scores": {key: asdict(score) for key, score in row.scores.items()},
         "cost": row.cost,
         "marks": [asdict(mark) for mark in row.marks],
@@ -144,15 +224,10 @@ def _line(row: Row, column: Column, score: Score) -> list[Any]:
         score.seeds,
         score.protocol,
         row.borda,
+        score.spread,
+        row.rank_low,
+        row.rank_high,
     ]
-
-
-def _number(board: Board, row: Row, column: Column) -> str:
-    score = row.scores.get(column.key)
-    mean, half = figures.mean(score), figures.half_width(score)
-    best, _ = figures.leaders(board, column)
-    shown = f"**{mean}**" if row.name in best else mean
-    return shown if half is None else f"{shown} ± {half}"
 
 
 def _plain(text: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from tastebench.board.correlate import FEW, Correlation
 from tastebench.board.model import Board, Column, Mark, Row, Score
+from tastebench.board.published import PublishedRow
 
 MISSING = "-"
+
+_COEFFICIENTS = {"spearman": "Spearman rho", "kendall": "Kendall tau-b", "pearson": "Pearson r"}
 
 
 def mean(score: Score | None, digits: int = 4) -> str:
@@ -16,9 +20,39 @@ def mean(score: Score | None, digits: int = 4) -> str:
 
 def half_width(score: Score | None, digits: int = 4) -> str | None:
     """Half the interval, without the 0 before the point; None where there is none."""
-    if score is None or score.low is None or score.high is None:
+    return None if score is None else half(score.low, score.high, digits)
+
+
+def half(low: float | None, high: float | None, digits: int = 4) -> str | None:
+    """Half of what lies between two ends, likewise.
+
+    >>> half(0.1, 0.3), half(None, 0.3)
+    ('.1000', None)
+    """
+    if low is None or high is None:
         return None
-    return f"{(score.high - score.low) / 2:.{digits}f}".removeprefix("0")
+    return f"{(high - low) / 2:.{digits}f}".removeprefix("0")
+
+
+def spread(score: Score | None, digits: int = 4) -> str | None:
+    """Standard deviation over seeds, without the 0 before the point; None where there is none."""
+    if score is None or score.spread is None:
+        return None
+    return f"{score.spread:.{digits}f}".removeprefix("0")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """An average, `-` where there is none."""
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def rank(row: Row) -> str:
+    """A rank with its interval where that says more: `2 (1-3)`; empty for a ceiling."""
+    if row.rank is None:
+        return ""
+    if row.rank_low is None or row.rank_high is None or row.rank_low == row.rank_high == row.rank:
+        return str(row.rank)
+    return f"{row.rank} ({row.rank_low}-{row.rank_high})"
 
 
 def seconds(value: float | None) -> str:
@@ -51,6 +85,14 @@ def row_latency(row: Row) -> str:
     return f"{max(found):.1f}" if found else MISSING
 
 
+def row_per_million(row: Row) -> str:
+    """What a million items cost to encode: time, and money where some was paid."""
+    cost = row.cost.get("per_million", {})
+    hours, usd = cost.get("hours"), cost.get("usd")
+    time = seconds(None if hours is None else 3600 * hours)
+    return time if usd is None else f"{time} ${usd:,.2f}"
+
+
 def points(row: Row) -> str:
     """Borda points: halves only where scores tie."""
     return MISSING if row.borda is None else f"{row.borda:g}"
@@ -58,8 +100,31 @@ def points(row: Row) -> str:
 
 def leaders(board: Board, column: Column) -> tuple[set[str], set[str]]:
     """Names of the best and the second-best rows of a column; equals stand together."""
-    means = {row.name: row.mean(column) for row in board.ranked}
-    signed = {name: column.sign * value for name, value in means.items() if value is not None}
+    return best_two({row.name: row.mean(column) for row in board.ranked}, column.sign)
+
+
+def averages(board: Board) -> dict[str, list[float | None]]:
+    """Name of each average to its value for each row, printed rows of others last.
+
+    Over all columns and over tasks; one where they are the same, and none of a single column.
+    """
+    printed = board.published.rows if board.published else ()
+    lines: tuple[Row | PublishedRow, ...] = (*board.rows, *printed)
+    overall = [line.average_overall for line in lines]
+    if len(board.columns) < 2:
+        return {}
+    if len(board.parts) == len(board.columns) and not board.published:
+        return {"Avg": overall}
+    return {"Avg(Overall)": overall, "Avg(Task)": [line.average_task for line in lines]}
+
+
+def best_two(values: Mapping[str, float | None], sign: int = 1) -> tuple[set[str], set[str]]:
+    """Names with the best and with the second-best value; equals stand together.
+
+    >>> best_two({"a": 0.2, "b": 0.3, "c": 0.2, "d": None})[1] == {"a", "c"}
+    True
+    """
+    signed = {name: sign * value for name, value in values.items() if value is not None}
     steps = sorted(set(signed.values()), reverse=True)[:2]
     sets = [{name for name, value in signed.items() if value == step} for step in steps]
     sets += [set()] * (2 - len(sets))
@@ -107,12 +172,73 @@ def data_lines(board: Board) -> list[str]:
     return [*prints, *splits]
 
 
+def agreement_lines(board: Board) -> list[str]:
+    """How the board agrees with another order, and two of its columns with each other."""
+    lines = []
+    if (other := board.against) is not None:
+        what = "ranks" if other.by == "rank" else "scores"
+        lines.append(
+            f"against the {what} of {other.source}, {_models(other.n)} in both: "
+            f"{coefficient(other.spearman)}; {coefficient(other.kendall)}{_few(other.n)}"
+        )
+        lines += [
+            f"only {where}: {', '.join(names)}"
+            for where, names in (("here", other.only_here), ("there", other.only_there))
+            if names
+        ]
+    if (pair := board.correlated) is not None:
+        n = pair.pearson.n
+        lines.append(
+            f"{' and '.join(pair.columns)} over {_models(n)}: {coefficient(pair.pearson)}; "
+            f"{coefficient(pair.spearman)}{_few(n)}"
+        )
+    return lines
+
+
+def coefficient(found: Correlation) -> str:
+    """A coefficient with every p it has.
+
+    >>> from tastebench.board.correlate import Correlation
+    >>> coefficient(Correlation("spearman", -0.47619, 8, 0.23294, 0.2431))
+    'Spearman rho -0.476 (p 0.233, exact 0.243)'
+    """
+    if found.value is None:
+        return f"{_COEFFICIENTS[found.name]} undefined"
+    known = [("p ", found.p), ("exact " if found.p is not None else "exact p ", found.p_exact)]
+    told = ", ".join(f"{name}{_probability(p)}" for name, p in known if p is not None)
+    return f"{_COEFFICIENTS[found.name]} {found.value:.3f}{f' ({told})' if told else ''}"
+
+
+def published_lines(board: Board) -> list[str]:
+    """Whose the printed rows are, and why they are not ranked with the others."""
+    printed = board.published
+    if printed is None:
+        return []
+    return [
+        f"printed: numbers of others, from {printed.source}; measured under another protocol, so "
+        f"never ranked with the rows above ({printed.protocol})",
+        *([f"printed: {printed.note}"] if printed.note else []),
+    ]
+
+
 def failure_line(failure: dict[str, object]) -> str:
     """One failed run."""
     error = failure.get("error")
     why = error.get("what") if isinstance(error, dict) else "no reason recorded"
     place = f"{failure['task']}/{failure['dataset']}"
     return f"{failure['name']} on {place}, seed {failure['seed']}: {why}"
+
+
+def _models(n: int) -> str:
+    return f"{n} model{'s' * (n != 1)}"
+
+
+def _few(n: int) -> str:
+    return f"; {_models(n)} say next to nothing about a correlation" if n < FEW else ""
+
+
+def _probability(p: float) -> str:
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _span(values: Sequence[int]) -> str:

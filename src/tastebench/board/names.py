@@ -76,11 +76,11 @@ def _by_run(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
             for one, other in zip(cells, settings, strict=True)
             if one.record.spec.label == label and _place(one) == _place(cell)
         ]
-        rows.setdefault(" ".join([label, *_telling(mine, rivals)]), []).append(cell)
+        rows.setdefault(" ".join([label, *telling(mine, rivals)]), []).append(cell)
     return rows
 
 
-def _telling(mine: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
+def telling(mine: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
     """The settings that tell a run from others of the same label, as `key=value`."""
     keys = dict.fromkeys(key for settings in rivals for key in settings)
     told = [key for key in keys if len({repr(other.get(key)) for other in rivals}) > 1]
@@ -93,7 +93,7 @@ def _settings(record: Record) -> dict[str, Any]:
     return {
         **given.get("params", {}),
         **{f"{key} grid": values for key, values in given.get("grid", {}).items()},
-        "texts": record.spec.text_recipe,
+        "text_recipe": record.spec.text_recipe,
         "threads": record.spec.threads,
         "protocol": record.protocol_id,
     }

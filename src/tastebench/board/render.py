@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from io import StringIO
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tastebench.board import figures
-from tastebench.board.model import Board, Column, Row
+from tastebench.board.layout import (
+    GAP,
+    NAME_WIDTH,
+    PLAIN,
+    RICH,
+    Block,
+    Line,
+    Symbols,
+    blocks,
+    lines_of,
+    short_datasets,
+    short_names,
+)
+from tastebench.board.model import Board, Row
 
 _FILE_WIDTH = 132  # Rich takes what has no width for 80 characters wide
-_NAME_WIDTH = 32
-_KIND = 7
-_GAP = 2  # characters between two columns: a space and the divider
-_TOTALS = (5, 6, 6)  # Borda, time, latency
-
-_LINES = ("    ", "    ", " -- ", "    ", "    ", "    ", "    ", "    ")
-_PLAIN_BOX = box.Box("".join(f"{line}\n" for line in _LINES), ascii=True)
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """What a terminal can show.
-
-    Attributes:
-        best, second: Said by characters where there is no bold and no underline.
-    """
-
-    up: str
-    down: str
-    pm: str
-    best: str
-    second: str
-    box: box.Box
-
-
-RICH = Symbols("↑", "↓", "±", "", "", box.SIMPLE_HEAD)
-PLAIN = Symbols("(up)", "(down)", "+-", "*", "'", _PLAIN_BOX)
 
 
 def symbols_for(console: Console) -> Symbols:
@@ -62,8 +46,12 @@ def print_board(board: Board, console: Console) -> None:
     With more columns than the terminal is wide, they follow in further tables of the same rows.
     """
     symbols = symbols_for(console)
-    for number, block in enumerate(_blocks(board, console.width, symbols)):
-        console.print(_table(board, block, symbols, totals=number == 0))
+    console.print(Text(board.title, style="bold italic"))
+    lines = lines_of(board)
+    sections = [_section(line) for line in lines]
+    styles = [_style(line) for line in lines]
+    for block in blocks(board, console.width, symbols):
+        print_block(block, console, styles, sections)
     for line in _foot(board, symbols):
         console.print(line, highlight=False)
 
@@ -75,91 +63,63 @@ def as_text(board: Board) -> str:
     return file.getvalue().rstrip()
 
 
-def _blocks(board: Board, width: int, symbols: Symbols) -> Iterator[tuple[Column, ...]]:
-    """The columns, as many at a time as fit beside the names; the first have the totals too."""
-    names = max([len(board.row_by), *(len(_label(board, row)) for row in board.rows)])
-    edges = 1 + sum(part + _GAP for part in (2, min(names, _NAME_WIDTH), _KIND))
-    totals = sum(part + _GAP for part in _TOTALS)
-    heads = max([0, *(len(line) for c in board.columns for line in _head(board, c, symbols))])
-    numbers = len(f"{symbols.best}0.1234 {symbols.pm}.1234")
-    cell = max(heads, numbers) + _GAP
-    start, room = 0, width - edges - totals
-    while start == 0 or start < len(board.columns):
-        count = max(1, room // cell)
-        yield board.columns[start : start + count]
-        start, room = start + count, width - edges
+def print_block(
+    block: Block, console: Console, styles: Sequence[str], sections: Sequence[str] = ()
+) -> None:
+    """Prints columns side by side, but for lines of which nothing but the name is in the block.
 
-
-def _head(board: Board, column: Column, symbols: Symbols) -> list[str]:
-    """The lines at the head of a column."""
-    several = len({one.dataset for one in board.columns}) > 1
-    arrow = symbols.up if column.sign > 0 else symbols.down
-    lines = [f"{column.task} {arrow}", column.group or "", column.dataset if several else ""]
-    return [*(line for line in lines if line), column.metric]
-
-
-def _table(board: Board, columns: tuple[Column, ...], symbols: Symbols, totals: bool) -> Table:
-    table = Table(
-        box=symbols.box,
-        padding=(0, _GAP - 1, 0, 0),
-        title=f"{board.suite}, by {board.row_by}" if totals else None,
-        title_justify="left",
-    )
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column(board.row_by, max_width=_NAME_WIDTH, overflow="fold")
-    table.add_column("", style="dim", no_wrap=True)
-    for column in columns:
-        head = Text("\n".join(_head(board, column, symbols)))
-        table.add_column(head, justify="right", no_wrap=True)
-    for name in ("Borda", "time", "ms p50") if totals else ():
-        table.add_column(name, justify="right", no_wrap=True)
-    marked = {column: figures.leaders(board, column) for column in columns}
-    for i, row in enumerate(board.rows):
-        if row.kind == "ceiling" and i and board.rows[i - 1].kind != "ceiling":
+    Args:
+        block: The columns.
+        console: Where to.
+        styles: Of each line.
+        sections: Of each line; a rule is drawn where the section changes. Empty for one section.
+    """
+    table = Table(box=symbols_for(console).box, padding=(0, GAP - 1, 0, 0))
+    for column in block:
+        table.add_column(
+            Text("\n".join(column.head)),
+            justify="left" if column.left else "right",
+            no_wrap=not column.left,
+            max_width=NAME_WIDTH if column.left else None,
+            overflow="fold",
+        )
+    last = None
+    for i, style in enumerate(styles):
+        if not any(column.cells[i] for column in block if not column.left):
+            continue
+        if sections and last not in (None, sections[i]):
             table.add_section()
-        sums = (
-            figures.points(row),
-            figures.seconds(figures.row_seconds(row)),
-            figures.row_latency(row),
-        )
-        table.add_row(
-            "" if row.rank is None else str(row.rank),
-            Text(_label(board, row), style="" if row.kind == "model" else "italic"),
-            "" if row.kind == "model" else row.kind,
-            *(_cell(row, column, marked[column], symbols) for column in columns),
-            *(sums if totals else ()),
-        )
-    return table
+        last = sections[i] if sections else None
+        table.add_row(*(column.cells[i] for column in block), style=style)
+    console.print(table)
 
 
-def _label(board: Board, row: Row) -> str:
-    numbers = figures.footnotes(board)
-    return row.name + "".join(f" [{numbers[mark]}]" for mark in row.marks)
+def _style(line: Line) -> str:
+    return "" if isinstance(line, Row) and line.kind == "model" else "italic"
 
 
-def _cell(row: Row, column: Column, marked: tuple[set[str], set[str]], symbols: Symbols) -> Text:
-    score = row.scores.get(column.key)
-    best, second = (row.name in names for names in marked)
-    sign = symbols.best if best else symbols.second if second else ""
-    text = Text(sign)
-    style = "bold" if best else "underline" if second else ""
-    text.append(figures.mean(score), style=style)
-    half = figures.half_width(score)
-    if half is not None:
-        text.append(f" {symbols.pm}{half}", style="dim")
-    return text
+def _section(line: Line) -> str:
+    """What is set apart: what cannot be beaten, and what others printed."""
+    if not isinstance(line, Row):
+        return "printed"
+    return "ceiling" if line.kind == "ceiling" else ""
 
 
 def _foot(board: Board, symbols: Symbols) -> Iterator[Text]:
     if board.summary:
         yield Text(board.summary, style="bold")
         yield Text()
+    for line in figures.agreement_lines(board):
+        yield Text(line)
+        yield Text()
     best = "bold" if not symbols.best else symbols.best
     second = "underlined" if not symbols.second else symbols.second
     pm = symbols.pm
     lines = [
-        f"{best} best, {second} second; {pm} half the 95 % interval over units",
+        f"{best} best, {second} second; {pm} half the 95 % interval over units{_spread(board)}",
         f"Borda: {_borda(board)}",
+        *figures.published_lines(board),
+        *_shortened(board),
         *(figures.column_line(board, column) for column in board.columns),
         *figures.data_lines(board),
         *(f"[{number}] {mark.text}" for mark, number in figures.footnotes(board).items()),
@@ -171,6 +131,19 @@ def _foot(board: Board, symbols: Symbols) -> Iterator[Text]:
         yield Text(line, style="dim")
     for failure in board.failed:
         yield Text(f"failed: {figures.failure_line(failure)}", style="red")
+
+
+def _spread(board: Board) -> str:
+    scores = (row.scores.get(column.key) for row in board.rows for column in board.columns)
+    known = any(score is not None and score.spread is not None for score in scores)
+    return "; s standard deviation over the seeds" if known else ""
+
+
+def _shortened(board: Board) -> list[str]:
+    """What short names at the heads and in the rows stand for."""
+    told = {**short_datasets(board), **short_names(board)}
+    pairs = [f"{short} = {name}" for name, short in told.items() if short != name]
+    return [f"short: {', '.join(pairs)}"] if pairs else []
 
 
 def _borda(board: Board) -> str:

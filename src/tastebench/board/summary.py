@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tastebench.board.average import average
 from tastebench.board.model import Board, Column, Row
 
 _TOLD = 6  # columns that are told one by one
+_NAMED = 3  # columns of one rival that are named
 
 
 def summarise(board: Board) -> str:
-    """One to three sentences: who leads, how surely, and how it stands to the baselines.
+    """A few sentences: who leads, how surely, and how it and all others stand to the baselines.
 
     On a board by encoder the encoders compete, and what needs none (BM25, EASE) is a baseline like
     the controls.
@@ -25,7 +27,11 @@ def summarise(board: Board) -> str:
     elif noun == "encoder":
         noun = "recommender"
     baselines = [row for row in board.ranked if row not in models]
-    sentences = [_lead(board, models, noun), *_against(board.columns, models[0], baselines)]
+    sentences = [
+        _lead(board, models, noun),
+        *_against(board.columns, models[0], baselines),
+        *_controlled(board, encoded),
+    ]
     return " ".join(sentences)
 
 
@@ -49,7 +55,11 @@ def _lead(board: Board, models: Sequence[Row], noun: str) -> str:
             close.setdefault(rival.name, []).append(_name(board, column))
     if not close:
         return f"{first}{', outside the interval of every other' if best else ''}."
-    told = ", ".join(f"with {name} on {' and '.join(names)}" for name, names in close.items())
+    places = {
+        name: " and ".join(names) if len(names) <= _NAMED else f"{len(names)} {columns}s"
+        for name, names in close.items()
+    }
+    told = ", ".join(f"with {name} on {place}" for name, place in places.items())
     return f"{first}; intervals overlap {told}."
 
 
@@ -96,6 +106,57 @@ def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -
         return [f"Against the best {noun}: {'; '.join(told)}."]
     where = f"all but {', '.join(below)}" if below else "all of them"
     return [f"Of {len(told)} columns with a {noun} it is above the best one on {where}."]
+
+
+def _controlled(board: Board, encoders: Sequence[Row]) -> list[str]:
+    """Every encoder that is not surely above vectors that say nothing, by task.
+
+    Such vectors are those of the control encoders: random ones, and good ones on the wrong items. A
+    task is the mean of its columns; the interval of an encoder that is above must not overlap.
+    """
+    controls = [row for row in board.ranked if row.kind == "control" and row.encoder is not None]
+    if not controls or not encoders:
+        return []
+    told = []
+    for part, columns in board.parts.items():
+        stands = {row.name: _stand(columns, row, controls) for row in encoders}
+        low = {name: stand for name, stand in stands.items() if stand is not None}
+        if low:
+            told.append(f"on {part}: {_named(low, len(encoders))}")
+    if told:
+        return [f"Not surely above control vectors {'; '.join(told)}."]
+    every = "Every encoder is" if len(encoders) > 1 else f"{encoders[0].name} is"
+    return [f"{every} above the control vectors on every task, outside their intervals."]
+
+
+def _named(low: dict[str, str], encoders: int) -> str:
+    """Encoders, with the control that they are below where they are."""
+    if 1 < len(low) == encoders:
+        below = [f"{name} {stand}" for name, stand in low.items() if stand]
+        told = f" ({', '.join(below)})" if below else ""
+        return f"every encoder{told}"
+    return ", ".join(f"{name} ({stand})" if stand else name for name, stand in low.items())
+
+
+def _stand(columns: Sequence[Column], row: Row, controls: Sequence[Row]) -> str | None:
+    """`below` and the best control that is above the row, over the columns that both have.
+
+    Empty where only intervals overlap, None where the row is surely above all.
+    """
+    above: list[tuple[float, str]] = []
+    overlaps = False
+    for control in controls:
+        both = [c.key for c in columns if c.key in row.scores and c.key in control.scores]
+        own = average([row.scores[key] for key in both])
+        other = average([control.scores[key] for key in both])
+        if own is None or other is None or own.mean is None or other.mean is None:
+            continue
+        if (behind := columns[0].sign * (other.mean - own.mean)) >= 0:
+            above.append((behind, control.name))
+        overlaps = overlaps or own.overlaps(other)
+    if above:
+        return f"below {max(above)[1]}" if max(above)[0] > 0 else f"equal to {max(above)[1]}"
+    return "" if overlaps else None
 
 
 def _margin(own: float, other: float) -> str:

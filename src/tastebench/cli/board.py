@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from tastebench.board.ablation import Ablation
     from tastebench.board.model import Board
 
 
-def board(
+def board(  # noqa: PLR0913, PLR0917 - one argument an option
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="One line a row and column.")] = False,
@@ -20,8 +23,19 @@ def board(
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="FILE", help="Also draw it, as SVG.")
     ] = None,
+    scaling: Annotated[
+        Path | None,
+        typer.Option(
+            "--scaling",
+            metavar="FILE",
+            help="Also draw scores over encoder sizes, as .svg or .html.",
+        ),
+    ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", metavar="NAME", help="Rank by this metric.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Only this task's columns.")
     ] = None,
     row_by: Annotated[
         str | None,
@@ -30,22 +44,67 @@ def board(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Let protocols differ within a column, marked.")
     ] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            metavar="SETTING",
+            help="Show what a setting changes instead, e.g. adaptor or text_recipe.",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="Correlate the order with a CSV of model,rank or model,score.",
+        ),
+    ] = None,
+    correlate: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--correlate", metavar="COLUMN COLUMN", help="Correlate two columns."),
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option("--published", metavar="NAME", help="Show a printed board beneath: blair."),
+    ] = None,
 ) -> None:
     """Shows the board of the records under DIR.
 
     Numbers come from records only. Two protocols in one column are refused unless --mixed is given.
     """
     from tastebench.board import export, read_board
+    from tastebench.board.agreement import against as agreement
+    from tastebench.board.agreement import correlate as correlation
     from tastebench.board.model import row_by_of
+    from tastebench.board.published import get_published
     from tastebench.errors import UsageError
 
     if json + csv + markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other", fix="choose one")
+    if compare is not None:
+        from tastebench.board.ablation import read_ablation
+
+        found = read_ablation(folder, compare, metric=metric, task=task, mixed=mixed)
+        _show_ablation(found, json=json, csv=csv, markdown=markdown)
+        return
     made = read_board(
-        folder, metric=metric, mixed=mixed, row_by=None if row_by is None else row_by_of(row_by)
+        folder,
+        metric=metric,
+        task=task,
+        mixed=mixed,
+        row_by=None if row_by is None else row_by_of(row_by),
+    )
+    made = replace(
+        made,
+        against=None if against is None else agreement(made, against),
+        correlated=None if correlate is None else correlation(made, *correlate),
+        published=None if published is None else get_published(published),
     )
     if svg is not None:
         _draw(made, svg)
+    if scaling is not None:
+        _draw_scaling(made, scaling)
     if json or csv or markdown:
         form = export.to_json if json else export.to_csv if csv else export.to_markdown
         sys.stdout.write(form(made))
@@ -55,16 +114,38 @@ def board(
     print_board(made, output_console())
 
 
+def _show_ablation(found: Ablation, *, json: bool, csv: bool, markdown: bool) -> None:
+    from tastebench.board import ablation_forms as forms
+    from tastebench.board.render import output_console
+
+    if json or csv or markdown:
+        form = forms.to_json if json else forms.to_csv if csv else forms.to_markdown
+        sys.stdout.write(form(found))
+        return
+    forms.print_ablation(found, output_console())
+
+
 def _draw(made: Board, path: Path) -> None:
     from tastebench.board.picture import to_svg
-    from tastebench.errors import UsageError
     from tastebench.files import write_text
 
+    _written(path, lambda: write_text(path, to_svg(made)), "--svg FILE")
+
+
+def _draw_scaling(made: Board, path: Path) -> None:
+    from tastebench.board.scaling import draw
+
+    _written(path, lambda: draw(made, path), "--scaling FILE")
+
+
+def _written(path: Path, write: Callable[[], None], fix: str) -> None:
+    from tastebench.errors import UsageError
+
     try:
-        write_text(path, to_svg(made))
+        write()
     except OSError as error:
         raise UsageError(
-            f"cannot write the picture: {error.strerror}", where=str(path), fix="--svg FILE"
+            f"cannot write the picture: {error.strerror}", where=str(path), fix=fix
         ) from error
 
 
