@@ -94,6 +94,7 @@ def _view(
     told = {
         "name": f"blair/{name}",
         "title": f"{card.title} (BLaIR benchmark)",
+        "summary": f"{card.title} as the BLaIR benchmark filters and splits it.",
         "citation": f"{card.citation} {_CITATION}",
         "tasks": tuple(splits),
         "splits": splits,
