@@ -54,6 +54,11 @@ class TestAlphaRec(RecommenderTests):
     config: ClassVar = {"epochs": 1}
 
 
+class TestAlphaRecOriginal(RecommenderTests):
+    card = get_recommender("alpharec-original")
+    config: ClassVar = {"epochs": 1, "expansion": 1}
+
+
 @pytest.mark.parametrize("name", RECOMMENDERS.names())
 def test_every_recommender_inherits_the_conformance_tests(name: str) -> None:
     tested = {

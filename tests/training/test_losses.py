@@ -9,7 +9,11 @@ import torch
 from torch.nn import functional
 
 from tastebench.training import losses
-from tastebench.training.losses import in_batch_cross_entropy, linear_cross_entropy
+from tastebench.training.losses import (
+    in_batch_cross_entropy,
+    linear_cross_entropy,
+    sampled_cross_entropy,
+)
 
 
 def problem(n: int = 37, classes: int = 50, width: int = 6) -> tuple[torch.Tensor, ...]:
@@ -106,3 +110,31 @@ def test_known_positives_leave_the_denominator() -> None:
     ignore = torch.tensor([[False, True], [False, False]])
     expected = math.log(1 + math.exp((0 - 0.8) / 0.5)) / 2  # the first row has no negative left
     assert in_batch_cross_entropy(queries, items, 0.5, ignore).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("numbers", [1, 100, 1 << 21])
+def test_sampled_softmax_equals_its_definition(
+    numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "CHUNK_LOGITS", numbers)
+    states, table, own = problem()
+    others = torch.randint(50, (37, 9), generator=torch.Generator().manual_seed(2))
+    assert any(len(set(row)) < 9 for row in others.tolist())  # what is drawn twice counts twice
+    ours = sampled_cross_entropy(states, table, own, others, 3.0) * 2
+    picked = table[torch.cat([own[:, None], others], dim=1)]
+    logits = 3.0 * (picked * states[:, None]).sum(dim=-1)
+    whole = (logits.exp().sum(dim=1).log() - logits[:, 0]).mean() * 2
+    torch.testing.assert_close(ours, whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, (states, table)), torch.autograd.grad(whole, (states, table))
+    )
+
+
+def test_sampled_softmax_against_every_class_is_the_whole_softmax() -> None:
+    states, table, own = problem()
+    every = torch.arange(50).expand(37, 50)
+    others = every[every != own[:, None]].view(37, 49)
+    torch.testing.assert_close(
+        sampled_cross_entropy(states, table, own, others, 2.0),
+        linear_cross_entropy(states, table, own, 2.0),
+    )

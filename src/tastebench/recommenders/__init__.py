@@ -31,6 +31,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "unisrec": "tastebench.recommenders.seqrec.unisrec:CARD",
         "sasrec": "tastebench.recommenders.seqrec.sasrec:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
+        "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
         "random": "tastebench.recommenders.baselines.random:CARD",
         "popularity": "tastebench.recommenders.baselines.popularity:CARD",
         "item-knn": "tastebench.recommenders.baselines.item_knn:CARD",

@@ -110,6 +110,59 @@ def _chunks(
     return loss / n, grad_states.mul_(scale / n), grad_table.div_(n)
 
 
+def sampled_cross_entropy(
+    states: Tensor, table: Tensor, own: Tensor, others: Tensor, scale: float = 1.0
+) -> Tensor:
+    """Mean cross-entropy of each row's own class against classes drawn for that row.
+
+    `-log(exp(s_own) / (exp(s_own) + sum_k exp(s_k)))` with `s = scale * states @ table.T`. What is
+    drawn twice counts twice. Rows are taken a chunk at a time, with gradients in the same pass: the
+    picked rows of the table are `1 + k` times as many as the states.
+
+    Args:
+        states: One row a prediction, `[n, h]`.
+        table: One row a class, `[n_classes, h]`.
+        own: The right class of each row, int64 `[n]`.
+        others: Classes it is told apart from, int64 `[n, k]`; never its own.
+        scale: Inverse temperature.
+    """
+    loss: Tensor = _SampledCrossEntropy.apply(states, table, own, others, scale)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _SampledCrossEntropy(torch.autograd.Function):
+    """Forward and gradients in one pass over chunks of rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, table: Tensor, own: Tensor, others: Tensor, scale: float
+    ) -> Tensor:
+        classes = torch.cat([own[:, None], others], dim=1)
+        n, h = states.shape
+        grad_states, grad_table = torch.empty_like(states), torch.zeros_like(table)
+        loss = torch.zeros((), dtype=torch.float32, device=states.device)
+        step = max(1, CHUNK_LOGITS // (classes.shape[1] * h))
+        with torch.autocast(states.device.type, enabled=False):
+            for begin in range(0, n, step):
+                rows = slice(begin, begin + step)
+                picked, state = table[classes[rows]], states[rows, None, :]
+                logits = scale * (picked @ state.mT).squeeze(-1)
+                log_softmax = torch.log_softmax(logits, dim=1)
+                loss -= log_softmax[:, 0].sum()
+                error = log_softmax.exp()
+                error[:, 0] = log_softmax[:, 0].expm1()
+                grad_states[rows] = (error[:, None, :] @ picked).squeeze(1)
+                back = (error[:, :, None] * state).flatten(0, 1)
+                grad_table.index_add_(0, classes[rows].flatten(), back)
+        ctx.save_for_backward(grad_states.mul_(scale / n), grad_table.mul_(scale / n))
+        return loss / n
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, table = ctx.saved_tensors
+        return states * grad[0], table * grad[0], None, None, None
+
+
 def in_batch_cross_entropy(
     queries: Tensor, items: Tensor, temperature: float, ignore: Tensor | None = None
 ) -> Tensor:
