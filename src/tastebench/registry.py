@@ -21,11 +21,11 @@ class Registry(Generic[T]):
 
     Args:
         kind: What the things are called in messages, e.g. `"recommender"`.
-        builtin: Name to `"module:attribute"`.
+        builtin: Name to `"module:attribute"`, or to the thing itself where making it costs nothing.
         group: Entry-point group through which installed packages add names; a name of ours wins.
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str], group: str) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str | T], group: str) -> None:
         self.kind = kind
         self.group = group
         self._builtin = dict(builtin)
@@ -54,6 +54,8 @@ class Registry(Generic[T]):
                 f"unknown {self.kind} {name!r}: {did_you_mean(name, self.names())}",
                 fix=f"tastebench list {self.kind}s",
             )
+        if not isinstance(target, str):
+            return target
         module, _, attribute = target.partition(":")
         thing: T = getattr(import_module(module), attribute)
         return thing

@@ -18,6 +18,16 @@ EXAMPLES = """Examples:
 """
 
 
+_NEEDS = {"package": "a package", "download": "download", "key": "key"}
+_FORMS = (
+    ("shuffled:ENCODER", "control: its vectors on the wrong items"),
+    ("DIR", "folder of a model of sentence-transformers, Model2Vec or transformers"),
+    ("organisation/model", "the same by its hub name; @commit pins it"),
+    ("openai:MODEL[@URL]", "a model behind an address that speaks OpenAI's dialect"),
+    ("...:cls, :mean, :last", "any transformer's token states, pooled so"),
+)
+
+
 class Kind(StrEnum):
     """Kinds of things that have names."""
 
@@ -45,7 +55,11 @@ def list_(
         typer.echo(json.dumps(rows, indent=2))
         return
     width = max((len(row["name"]) for row in rows), default=0)
+    group = None
     for row in rows:
+        if row.get("group") != group:
+            group = row["group"]
+            typer.echo(f"{group}:")
         typer.echo(f"{row['name']:<{width}}  {row['summary']}".rstrip())
 
 
@@ -73,13 +87,36 @@ def _datasets() -> list[dict[str, Any]]:
 
 
 def _encoders() -> list[dict[str, Any]]:
+    """Those that can be used now, then those that need something first, smallest first."""
     from tastebench.encoders import ENCODERS
 
-    rows = [{"name": name, "summary": ENCODERS.get(name).summary} for name in ENCODERS]
-    rows.append({"name": "shuffled:ENCODER", "summary": "control: its vectors on the wrong items"})
-    rows.append({"name": "DIR", "summary": "folder of a sentence-transformers or Model2Vec model"})
-    rows.append({"name": "organisation/model", "summary": "the same by its hub name"})
-    return rows
+    known = [ENCODERS.get(name) for name in ENCODERS]
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.card.name,
+            "summary": entry.summary,
+            "group": "here" if entry.is_here() else f"needs {_NEEDS[entry.needs]}",
+            "bytes": entry.bytes,
+            "usd_per_million_tokens": entry.card.usd_per_million_tokens,
+            "source": entry.card.source,
+        }
+        for entry in known
+    ]
+    order = ["here", *(f"needs {what}" for what in _NEEDS.values())]
+    rows.sort(key=lambda row: (order.index(row["group"]), row["bytes"] or 0))
+    for row in rows:
+        row["summary"] += _price(row)
+    return [*rows, *({"name": name, "summary": text, "group": "by name"} for name, text in _FORMS)]
+
+
+def _price(row: dict[str, Any]) -> str:
+    """What it takes to have it."""
+    if row["group"] == "here":
+        return ""
+    if row["bytes"]:
+        return f" [{row['bytes'] / 1e9:.2f} GB]"
+    usd = row["usd_per_million_tokens"]
+    return "" if usd is None else f" [${usd} a million tokens]"
 
 
 def _metrics() -> list[dict[str, Any]]:

@@ -64,6 +64,8 @@ def find(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _plain(value: Any) -> str:
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     return "unknown" if value is None else str(value)
 
 
@@ -83,11 +85,14 @@ def _dataset(name: str) -> dict[str, Any] | None:
 
 def _encoder(name: str) -> dict[str, Any] | None:
     from tastebench.encoders import ENCODERS
+    from tastebench.encoders.models import BY_SOURCE
 
+    name = BY_SOURCE.get(name, name)
     if name not in ENCODERS:
         return None
     known = ENCODERS.get(name)
-    return {"summary": known.summary, **vars(known.card)}
+    where = {"here": known.is_here(), "needs": known.needs, "hub": known.hub, "bytes": known.bytes}
+    return {"summary": known.summary, **where, **vars(known.card)}
 
 
 def _recommender(name: str) -> dict[str, Any] | None:

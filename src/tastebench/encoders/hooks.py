@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from tastebench.contracts import Encoder
+from tastebench.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,19 @@ class FitsCatalogue(Protocol):
 
     def fitted(self, items: Sequence[str]) -> Encoder:
         """The encoder for this catalogue; cheap, its revision names the catalogue's content."""
+        ...
+
+
+@runtime_checkable
+class Absent(Protocol):
+    """Known, and its files are not on this machine; to encode is to fetch them first."""
+
+    bytes: int | None
+
+    def fetch(self) -> Encoder:
+        """Gets the files; the encoder with its revision."""
+        ...
+
+    def explain(self) -> DataError:
+        """What is missing, how large it is and how to get it."""
         ...

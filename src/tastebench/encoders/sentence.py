@@ -19,6 +19,7 @@ import numpy as np
 from tastebench.contracts import EncoderCard, Role
 from tastebench.encoders.hooks import Usage
 from tastebench.errors import DataError
+from tastebench.files import hash_json
 from tastebench.lm.batches import token_batches, token_budget
 from tastebench.lm.load import (
     TRUST,
@@ -55,6 +56,8 @@ class SentenceEncoder:
         precision: `auto` computes in bfloat16 where the device does so natively and the vectors
             agree; `float32` never does.
         card: What is known of it beyond its files.
+        query_instruction, item_prefix: Put before queries and items instead of the model's own
+            prompts; None keeps those.
     """
 
     def __init__(
@@ -64,10 +67,13 @@ class SentenceEncoder:
         device: str = "auto",
         precision: Precision = "auto",
         card: EncoderCard | None = None,
+        query_instruction: str | None = None,
+        item_prefix: str | None = None,
     ) -> None:
         self.folder = folder
         self.device = choose_device(device)
-        self.card = card or _read_card(folder)
+        self._prompts = _given(query=query_instruction, document=item_prefix)
+        self.card = card or _read_card(folder, self._prompts)
         self._wanted = precision
         self.precision = allowed_precision(precision, self.device)
         self._model: SentenceTransformer | None = None
@@ -83,6 +89,7 @@ class SentenceEncoder:
         """
         if self._model is None:
             self._model = _load(self.folder, self.device, stored=self._wanted == "auto")
+            self._model.prompts |= self._prompts
             self._describe(self._model)
             self._settle(list(texts[:PROBE]))
 
@@ -178,14 +185,21 @@ class SentenceEncoder:
         return vectors
 
 
-def _read_card(folder: ModelFolder) -> EncoderCard:
+def _given(**prompts: str | None) -> dict[str, str]:
+    return {role: prompt for role, prompt in prompts.items() if prompt is not None}
+
+
+def _read_card(folder: ModelFolder, prompts: dict[str, str]) -> EncoderCard:
     modules = folder.read_json("modules.json") or []
     limit = folder.read_json("sentence_bert_config.json") or {}
+    own = (folder.read_json("config_sentence_transformers.json") or {}).get("prompts") or {}
+    changed = f"-{hash_json(prompts, 8)}" if prompts else ""
     return EncoderCard(
         name=folder.name,
-        revision=folder.revision,
+        revision=folder.revision + changed,
         max_tokens=limit.get("max_seq_length"),
         normalised=bool(modules) and str(modules[-1].get("type", "")).endswith(".Normalize"),
+        query_instruction=(own | prompts).get("query") or None,
         source=folder.source,
     )
 

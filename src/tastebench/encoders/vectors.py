@@ -28,7 +28,7 @@ from tastebench.contracts import Encoder, EncoderCard, Role
 from tastebench.encoders.check import check_texts, check_vectors
 from tastebench.encoders.controls import Shuffled
 from tastebench.encoders.cost import EncodeCost, ShardCost
-from tastebench.encoders.hooks import FitsCatalogue, Prepares, Usage
+from tastebench.encoders.hooks import Absent, FitsCatalogue, Prepares, Usage
 from tastebench.encoders.matrix import read_matrix, write_matrix
 from tastebench.encoders.shards import (
     CAPACITY,
@@ -81,6 +81,8 @@ def encode_items(
             vector a text; names the text. Nothing of a failed shard is kept.
     """
     check_texts(texts)
+    if isinstance(encoder, Absent):
+        encoder = encoder.fetch()
     if isinstance(encoder, Shuffled):
         # The base's vectors in another order: its shards are found in the cache.
         moved = [texts[row] for row in encoder.permutation(len(texts))]
@@ -113,6 +115,8 @@ def encode_queries(
     """
     check_texts(queries)
     check_texts(items)
+    if isinstance(encoder, Absent):
+        encoder = encoder.fetch()
     if isinstance(encoder, Shuffled):
         # Only the items' vectors are shuffled: a query keeps its meaning, the answers lose theirs.
         base = encode_queries(encoder.base, queries, items, recipe=recipe, progress=progress)

@@ -105,9 +105,26 @@ def find_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
     if match is None:
         raise UsageError(
             f"{name!r} is neither a folder nor a hub name",
-            fix="give the path of a model folder, or organisation/model",
+            fix="give the path of a model folder, or organisation/model[@commit]",
         )
     return _from_hub(name, match["repository"], match["revision"], trust_remote_code)
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether the weights of `organisation/model[@revision]` lie here whole; asks no server."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository, _, revision = name.partition("@")
+    folder = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    branch = folder / "refs" / (revision or "main")
+    commit = branch.read_text(encoding="utf-8").strip() if branch.is_file() else revision
+    snapshot = folder / "snapshots" / (commit or "main")
+    index = snapshot / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(path.is_file() for path in snapshot.glob("*.safetensors"))
+    # An interrupted download leaves some of the parts.
+    parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((snapshot / part).is_file() for part in parts)
 
 
 def _from_hub(name: str, repository: str, revision: str | None, trusted: bool) -> ModelFolder:

@@ -141,6 +141,8 @@ def _step(items: Encoded, queries: Encoded | None, threads: int) -> EncodeStep:
         device=items.cost.device,
         dtype=items.cost.dtype,
         threads=threads,
+        pooling=items.card.pooling,
+        query_instruction=queries.card.query_instruction if queries else None,
     )
 
 

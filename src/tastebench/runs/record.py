@@ -93,6 +93,8 @@ class EncodeStep(_Part):
         usd: US dollars paid to the provider of a remote model when the vectors were made; what
             timing single requests took is not in it. None where no price is known.
         threads: CPU threads it had.
+        pooling: How token states became one vector; None where the model's own files say it.
+        query_instruction: What stood before every query; None for nothing, or without queries.
     """
 
     seconds: float | None = None
@@ -105,6 +107,8 @@ class EncodeStep(_Part):
     device: str | None = None
     dtype: str | None = None
     threads: int | None = None
+    pooling: str | None = None
+    query_instruction: str | None = None
 
 
 class Parameters(_Part):
