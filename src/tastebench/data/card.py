@@ -68,7 +68,7 @@ class RawFile(BaseModel):
 
 
 class Counts(BaseModel):
-    """Sizes that the source's makers publish, checked after reading."""
+    """Sizes of a dataset; None where nothing is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,6 +89,8 @@ class DatasetCard(BaseModel):
         history_length: Latest items a model may see.
         min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
         seen_on: Whether the reader was tried on the real files or on format fixtures only.
+        known: What its makers count in it; a difference is said after reading.
+        about: Roughly what to expect where nothing is known, for saying the cost beforehand.
         generator: Version of the generator, for generated data.
     """
 
@@ -110,6 +112,7 @@ class DatasetCard(BaseModel):
     min_grade: float | None = None
     files: tuple[RawFile, ...] = ()
     known: Counts = Counts()
+    about: Counts = Counts()
     seen_on: Literal["real", "format", "generated", "user"] = "user"
     generator: str | None = None
     notes: tuple[str, ...] = ()

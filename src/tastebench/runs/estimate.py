@@ -50,7 +50,7 @@ def work(
         plan: With all its encoders.
         resources: For the recommenders that the caller brought.
         cards: Of all its datasets.
-        items: Size of each catalogue that is here; for the others the card's known count is taken.
+        items: Size of each catalogue that is here; for the others what the card knows of it.
     """
     from tastebench.tasks import TASKS
 
@@ -58,7 +58,7 @@ def work(
     unknown = []
     encoders = len(plan.encoders) + len(plan.encoder_controls)
     for card in cards:
-        size = items.get(card.name, card.known.items)
+        size = items.get(card.name, _items(card))
         if size is None:
             unknown.append(card.name)
         texts += size or 0
@@ -71,6 +71,10 @@ def work(
                     runs += times * len(plan.seeds)
                     fits += times * (trials + len(plan.seeds) - 1)
     return Work(runs, fits, texts, tuple(unknown))
+
+
+def _items(card: DatasetCard) -> int | None:
+    return card.known.items if card.known.items is not None else card.about.items
 
 
 def encoding_cost(card: EncoderCard, texts: int) -> str | None:

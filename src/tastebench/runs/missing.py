@@ -47,7 +47,7 @@ def missing_dataset(card: DatasetCard) -> Missing:
         name=card.name,
         why="its files have to be brought" if by_hand else "not fetched yet",
         source=card.source,
-        size=_size_of(card.files),
+        size=", ".join(fact for fact in (_size_of(card.files), _counts_of(card)) if fact) or None,
         fix=f"tastebench data get {card.name}" + (" --raw DIR" if by_hand else ""),
     )
 
@@ -61,6 +61,17 @@ def _size_of(files: Sequence[RawFile]) -> str | None:
         return f"{count} of unknown size" if downloads else None
     total = in_bytes(sum(known))
     return f"{count}, {total}" if len(known) == len(downloads) else f"{count}, over {total}"
+
+
+def _counts_of(card: DatasetCard) -> str | None:
+    """How much there is to expect in it."""
+    counts = card.known if card.known.items is not None else card.about
+    told = [
+        f"{count:,} {what}"
+        for what, count in (("items", counts.items), ("interactions", counts.interactions))
+        if count is not None
+    ]
+    return f"about {' and '.join(told)}" if told else None
 
 
 def in_bytes(size: float) -> str:

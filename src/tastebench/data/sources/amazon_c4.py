@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tastebench.data.card import DatasetCard, RawFile
+from tastebench.data.card import Counts, DatasetCard, RawFile
 from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.amazon_2023 import read_categories
@@ -70,6 +70,7 @@ AMAZON_C4 = Source(
         text_recipe="title-raw",
         files=(_QUERIES, _POOL, CATEGORIES, *METADATA.values()),
         seen_on="format",
+        about=Counts(items=1_058_417),
         notes=(
             TEXT_NOTE,
             "With asin2category.json products that are not in it leave the pool, as in the second "

@@ -88,6 +88,7 @@ def _view(
     splits: dict[str, SplitSpec],
     history_length: int = 50,
     files: tuple[RawFile, ...] | None = None,
+    about: Counts,
     notes: tuple[str, ...],
 ) -> Source:
     card = base.card
@@ -101,6 +102,7 @@ def _view(
         "history_length": history_length,
         "files": card.files if files is None else files,
         "known": Counts(),
+        "about": about,
         "notes": notes,
     }
     view = DatasetCard.model_validate({**card.model_dump(), **told})
@@ -117,7 +119,7 @@ _BY_TIME = SplitSpec(
 )
 
 
-def _amazon(category: str) -> Source:
+def _amazon(category: str, about: Counts) -> Source:
     ratings, meta, *parts = amazon_2023.files(category, cores=("0core",))
     return _view(
         slug(category),
@@ -125,6 +127,7 @@ def _amazon(category: str) -> Source:
         (described, first_of_pair, with_history),
         splits={"seqrec": _BY_TIME, "cf": _OF_ALL_PAIRS},
         files=(ratings, meta.model_copy(update={"required": True}), *parts),
+        about=about,
         notes=(
             "Products without metadata are left out, then users who are left with one product.",
             "Targets without an earlier product are not asked.",
@@ -134,9 +137,12 @@ def _amazon(category: str) -> Source:
     )
 
 
-ALL_BEAUTY = _amazon("All_Beauty")
-VIDEO_GAMES = _amazon("Video_Games")
-BABY_PRODUCTS = _amazon("Baby_Products")
+# Sizes of the whole categories, before the rules.
+ALL_BEAUTY = _amazon("All_Beauty", Counts(users=632_000, items=112_600, interactions=701_500))
+VIDEO_GAMES = _amazon("Video_Games", Counts(users=2_800_000, items=137_200, interactions=4_600_000))
+BABY_PRODUCTS = _amazon(
+    "Baby_Products", Counts(users=3_400_000, items=217_700, interactions=6_000_000)
+)
 
 MOVIELENS_1M = _view(
     "movielens-1m",
@@ -144,6 +150,7 @@ MOVIELENS_1M = _view(
     (users_of_20, items_of_20),
     splits={"seqrec": _LAST_OUT, "cf": _OF_EACH_USER},
     history_length=200,
+    about=Counts(users=6_000, items=3_000, interactions=1_000_000),
     notes=(
         "Every rating counts, whatever its value.",
         "Users with 20 ratings, then movies with 20, once.",
@@ -157,6 +164,7 @@ BOOK_CROSSING = _view(
     BOOKS,
     (described, users_of_20, items_of_20),
     splits={"cf": _OF_EACH_USER},
+    about=Counts(users=3_000, items=3_400, interactions=150_000),
     notes=(
         "Every row counts, also those that are read and not rated.",
         "Described books only; readers with 20, then books with 20, once.",
@@ -172,6 +180,7 @@ YELP = _view(
     ALL_OF_YELP,
     (in_2019, core_of_5),
     splits={"seqrec": _LAST_OUT, "cf": _OF_ALL_PAIRS},
+    about=Counts(users=30_000, items=20_000, interactions=320_000),
     notes=(
         "The benchmark takes the release of 2020.",
         "Reviews of 2019, 5-core; people who reviewed a business again have it again.",

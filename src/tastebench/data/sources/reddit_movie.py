@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from tastebench.data.card import DatasetCard, RawFile
+from tastebench.data.card import Counts, DatasetCard, RawFile
 from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.reading import bad_rows, collect, need, read_json, scan_table
@@ -178,6 +178,7 @@ REDDIT_MOVIE = Source(
             ),
         ),
         seen_on="format",
+        about=Counts(items=7_500),
         notes=(
             "A query is all that was said before a turn that replies to the seeker, has more than "
             f"{UPVOTES} upvotes and names a movie of the map; those movies are relevant.",
