@@ -261,6 +261,22 @@ def test_the_key_is_sent_and_appears_nowhere(
     assert caught.value.__context__ is None
 
 
+def test_what_the_environment_adds_for_openai_goes_to_openai_alone(
+    server: RemoteServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", CANARY)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"Authorization: {CANARY}\nX-Gateway: {CANARY}")
+    monkeypatch.setenv("OPENAI_API_KEY", "own")
+    client(server).embed(["a"])
+    headers = server.requests[0].headers
+    assert headers["authorization"] == "Bearer own"
+    assert CANARY not in repr(headers)
+    # An address from the environment is the environment's own business.
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    Client(Endpoint("m"), rng=np.random.default_rng(0), limits=QUICK).embed(["a"])
+    assert server.requests[1].headers["x-gateway"] == CANARY
+
+
 # ---------------------------------------------------------------------------------- rates, budget
 
 

@@ -98,6 +98,11 @@ class Endpoint:
         return urlsplit(self.url).hostname or ""
 
     @property
+    def is_openai(self) -> bool:
+        """Whether it is what the environment's settings for OpenAI are about."""
+        return self.base_url is None or self.host == urlsplit(OPENAI_URL).hostname
+
+    @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
         return _is_loopback(self.host)

@@ -39,6 +39,9 @@ Message = Mapping[str, str]
 _PER_MESSAGE = 4
 """Tokens around a message's words, for estimates."""
 _CONNECT_SECONDS = 10.0
+_NEEDED_HEADERS = frozenset(
+    "accept accept-encoding connection content-length content-type host user-agent".split()
+)
 
 __all__ = ["Answer", "Client", "Endpoint", "Message", "RemoteError", "Token"]
 
@@ -184,9 +187,9 @@ class Client:
             BudgetError: The budget does not allow it.
         """
         # OpenAI's newer models refuse the old name, most other servers do not know the new one.
-        is_openai = self.endpoint.url == OPENAI_URL
+        most = "max_completion_tokens" if self.endpoint.url == OPENAI_URL else "max_tokens"
         options: dict[str, Any] = {
-            "max_completion_tokens" if is_openai else "max_tokens": max_tokens,
+            most: max_tokens,
             **({} if temperature is None else {"temperature": temperature}),
             **({} if seed is None else {"seed": seed}),
             **({} if logprobs is None else {"logprobs": True, "top_logprobs": logprobs}),
@@ -291,7 +294,11 @@ def _connect(endpoint: Endpoint, key: str, limits: Limits) -> OpenAI:
     timeout = openai.Timeout(
         limits.timeout_seconds, connect=min(limits.timeout_seconds, _CONNECT_SECONDS)
     )
-    http = openai.DefaultHttpxClient(timeout=timeout, trust_env=not endpoint.is_local)
+    http = openai.DefaultHttpxClient(
+        timeout=timeout,
+        trust_env=not endpoint.is_local,
+        event_hooks={"request": [] if endpoint.is_openai else [_strip(key)]},
+    )
     return openai.OpenAI(
         api_key=key,
         base_url=endpoint.url,
@@ -299,6 +306,22 @@ def _connect(endpoint: Endpoint, key: str, limits: Limits) -> OpenAI:
         max_retries=0,  # ours know the budget, the pace and when to stop
         http_client=http,
     )
+
+
+def _strip(key: str) -> Callable[[Any], None]:
+    """Leaves a request what any server needs.
+
+    What the library adds from `OPENAI_ORG_ID` or `OPENAI_CUSTOM_HEADERS` is meant for OpenAI, not
+    for an address that a plan names.
+    """
+
+    def strip(request: Any) -> None:
+        for name in set(request.headers) - _NEEDED_HEADERS:
+            if not name.startswith("x-stainless-"):  # the library's notes to itself
+                del request.headers[name]
+        request.headers["authorization"] = f"Bearer {key}"
+
+    return strip
 
 
 def _wait(seconds: float, stop: Stop) -> None:

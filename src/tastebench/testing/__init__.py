@@ -1,11 +1,12 @@
-"""Conformance tests that anyone's encoder or recommender can inherit.
+"""Conformance tests that anyone's encoder or recommender can inherit, and a server to test against.
 
     from tastebench.testing import RecommenderTests
 
     class TestMine(RecommenderTests):
         card = MY_CARD
 
-Needs pytest; importing this package imports nothing else until a class is asked for.
+The tests need pytest, the server needs nothing; importing this package imports nothing else until a
+class is asked for.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tastebench.testing.encoders import EncoderTests
     from tastebench.testing.recommenders import RecommenderTests
+    from tastebench.testing.server import Fault, RemoteServer
 
-__all__ = ["EncoderTests", "RecommenderTests"]
+__all__ = ["EncoderTests", "Fault", "RecommenderTests", "RemoteServer"]
 
-_HOMES = {"EncoderTests": "encoders", "RecommenderTests": "recommenders"}
+_HOMES = {
+    "EncoderTests": "encoders",
+    "Fault": "server",
+    "RecommenderTests": "recommenders",
+    "RemoteServer": "server",
+}
 
 
 def __getattr__(name: str) -> Any:
