@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tastebench.contracts import Queries, Ranking
 from tastebench.errors import ProtocolError
 from tastebench.ragged import Ragged
-from tastebench.tasks.rank import batch_shape, rank_targets, top_k
+from tastebench.tasks.rank import batch_shape, rank_and_list, rank_targets, top_k
 
 
 class Fixed:
@@ -83,6 +83,39 @@ def test_top_k_is_a_sort_by_score_then_item(case: Any, k: int) -> None:
         assert ranking.items[row].tolist() == best + [-1] * empty
         assert ranking.scores[row].tolist() == [scores[row, i] for i in best] + [-np.inf] * empty
     assert ranking.items.dtype == np.int32 and ranking.scores.dtype == np.float32
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.integers(0, 6), st.booleans())
+def test_ranks_and_lists_in_one_go_are_those_of_two(case: Any, k: int, few: bool) -> None:
+    scores, relevant, exclude, budget = case
+    out, answers = Ragged.from_lists(exclude), Ragged.from_lists(relevant)
+    n, width = scores.shape
+    with pytest.MonkeyPatch.context() as patch:
+        if few:  # a row at a time is looked at for the best
+            patch.setattr("tastebench.tasks.rank.TOP_BUDGET", 1)
+        ranks, lists = rank_and_list(
+            Fixed(scores), asked(n), answers, k, width, exclude=out, budget=budget
+        )
+    alone = rank_targets(Fixed(scores), asked(n), answers, width, exclude=out, budget=budget)
+    np.testing.assert_array_equal(ranks.above.values, alone.above.values)
+    np.testing.assert_array_equal(ranks.tied.values, alone.tied.values)
+    best = top_k(Fixed(scores), asked(n), k, width, exclude=out)
+    np.testing.assert_array_equal(lists.items, best.items)
+    np.testing.assert_array_equal(lists.scores, best.scores)
+
+
+def test_an_evaluation_with_lists_asks_for_every_score_once() -> None:
+    asked_for: list[int] = []
+
+    class Watched(Fixed):
+        def scores(self, queries: Queries, items: slice) -> Any:
+            asked_for.append(len(queries) * (items.stop - items.start))
+            return super().scores(queries, items)
+
+    matrix = np.random.default_rng(0).normal(size=(40, 30))
+    rank_and_list(Watched(matrix), asked(40), Ragged.from_lists([[3]] * 40), 5, 30)
+    assert sum(asked_for) == matrix.size
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])

@@ -14,7 +14,7 @@ from tastebench.metrics.measure import measure, weigh
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
 from tastebench.tasks.protocol import TaskProtocol
-from tastebench.tasks.rank import rank_targets, top_k
+from tastebench.tasks.rank import rank_and_list, top_k
 
 GENERATED = 100
 """Items a generating recommender is asked for where no metric has a cut-off."""
@@ -89,19 +89,17 @@ def _ranks(
     """Ranks of the right answers, the best items if asked for, and what is worth counting."""
     if not isinstance(recommender, ScoresItems) and isinstance(recommender, GeneratesItems):
         return _generated(recommender, asked, protocol, k)
-    ranks = rank_targets(
+    ranks, top = rank_and_list(
         recommender,
         asked.queries,
         asked.relevant,
+        k,
         asked.n_items,
         exclude=asked.exclude,
         gain=asked.gain,
     )
-    top = None
-    if k:
-        top = top_k(recommender, asked.queries, k, asked.n_items, exclude=asked.exclude)
     counts = {"targets": len(ranks.tied.values), "tied": int((ranks.tied.values > 1).sum())}
-    return ranks, top, counts
+    return ranks, top if k else None, counts
 
 
 def _generated(

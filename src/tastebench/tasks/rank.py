@@ -60,6 +60,27 @@ def rank_targets(
         ProtocolError: The recommender cannot score, or returned another shape or a score that is
             not finite; an excluded item is relevant.
     """
+    return rank_and_list(
+        recommender, queries, relevant, 0, n_items, exclude=exclude, gain=gain, budget=budget
+    )[0]
+
+
+def rank_and_list(
+    recommender: Any,
+    queries: Queries,
+    relevant: Ragged,
+    k: int,
+    n_items: int,
+    *,
+    exclude: Ragged | None = None,
+    gain: Ragged | None = None,
+    budget: int = RANK_BUDGET,
+) -> tuple[Ranks, Ranking]:
+    """`rank_targets`, and the `k` best items of every query out of the same scores.
+
+    Raises:
+        ProtocolError: As `rank_targets`.
+    """
     if not isinstance(recommender, ScoresItems):
         raise ProtocolError(
             f"{_name(recommender)} has no scores(queries, items)",
@@ -67,14 +88,18 @@ def rank_targets(
         )
     above = np.empty(len(relevant.values), np.int64)
     tied = np.empty(len(relevant.values), np.int64)
+    lists = _no_lists(len(queries), k)
     batch, width = batch_shape(len(queries), n_items, budget)
     for rows in _slices(len(queries), batch):
         span = slice(relevant.offsets[rows.start], relevant.offsets[rows.stop])
         chunks = _Chunks(recommender, queries, rows, n_items, width, exclude)
-        above[span], tied[span] = _rank_batch(chunks, relevant[rows])
-    return Ranks(
+        best = _Best(rows.stop - rows.start, k)
+        above[span], tied[span] = _rank_batch(chunks, relevant[rows], best)
+        best.write(lists, rows)
+    ranks = Ranks(
         Ragged(above, relevant.offsets), Ragged(tied, relevant.offsets), relevant.lengths, gain
     )
+    return ranks, lists
 
 
 def top_k(
@@ -99,14 +124,14 @@ def top_k(
         spare = 0 if exclude is None else int(exclude.lengths.max(initial=0))
         ranking = _without(recommender.generate(queries, min(k + spare, n_items)), exclude)
         return Ranking(ranking.items[:, :k], ranking.scores[:, :k])
-    items = np.full((len(queries), k), -1, np.int32)
-    scores = np.full((len(queries), k), -np.inf, np.float32)
+    lists = _no_lists(len(queries), k)
     batch, width = batch_shape(len(queries), n_items, budget)
     for rows in _slices(len(queries), batch):
-        best = _top_batch(_Chunks(recommender, queries, rows, n_items, width, exclude), k)
-        items[rows, : best.items.shape[1]] = best.items
-        scores[rows, : best.items.shape[1]] = best.scores
-    return Ranking(items, scores)
+        best = _Best(rows.stop - rows.start, k)
+        for items, scores in _Chunks(recommender, queries, rows, n_items, width, exclude):
+            best.add(items, scores)
+        best.write(lists, rows)
+    return lists
 
 
 def batch_shape(n_queries: int, n_items: int, budget: int) -> tuple[int, int]:
@@ -178,14 +203,16 @@ class _Chunks:
         )
 
 
-def _rank_batch(chunks: _Chunks, relevant: Ragged) -> tuple[np.ndarray, np.ndarray]:
-    """Above and tied, int64 `[n_relevant]` each."""
+def _rank_batch(chunks: _Chunks, relevant: Ragged, best: _Best) -> tuple[np.ndarray, np.ndarray]:
+    """Above and tied, int64 `[n_relevant]` each; `best` is shown every score."""
     rows, targets = relevant.rows, relevant.values
     if len(chunks.slices) == 1:
-        [(_, scores)] = chunks
+        [(items, scores)] = chunks
+        best.add(items, scores)
         return _count(scores, _own(scores[rows, targets], targets), relevant)
     own = np.empty(len(targets))
     for items, scores in chunks:
+        best.add(items, scores)
         inside = (targets >= items.start) & (targets < items.stop)
         own[inside] = scores[rows[inside], targets[inside] - items.start]
     own = _own(own, targets)
@@ -237,19 +264,38 @@ def _bisect(ordered: np.ndarray, rows: np.ndarray, own: np.ndarray, right: bool)
     return low
 
 
-def _top_batch(chunks: _Chunks, k: int) -> Ranking:
-    """The best items of one batch, at most `k`."""
-    b = len(chunks.queries)
-    items, scores = np.empty((b, 0), np.int64), np.empty((b, 0), np.float32)
-    for part, chunk in chunks:
-        column = best_columns(chunk, k)
-        items = np.concatenate([items, column + part.start], axis=1)
-        scores = np.concatenate([scores, np.take_along_axis(chunk, column, axis=1)], axis=1)
+class _Best:
+    """The `k` best items of a batch of queries, of the chunks that were shown so far."""
+
+    def __init__(self, n: int, k: int) -> None:
+        self.k = k
+        self.items, self.scores = np.empty((n, 0), np.int64), np.empty((n, 0), np.float32)
+
+    def add(self, part: slice, chunk: np.ndarray) -> None:
+        """Shows the next items of the catalogue with their scores."""
+        if not self.k:
+            return
+        # Selection makes copies of what it looks at, so it looks at a few rows at a time.
+        rows = _slices(len(chunk), max(1, TOP_BUDGET // chunk.shape[1]))
+        column = np.concatenate([best_columns(chunk[some], self.k) for some in rows])
+        own = np.take_along_axis(chunk, column, axis=1)
+        items = np.concatenate([self.items, column + part.start], axis=1)
+        scores = np.concatenate([self.scores, own], axis=1)
         # What stood before has lower indices, so the order among equals is that of the columns.
-        keep = best_columns(scores, k)
-        items = np.take_along_axis(items, keep, axis=1)
-        scores = np.take_along_axis(scores, keep, axis=1)
-    return Ranking(np.where(np.isneginf(scores), -1, items), scores)
+        keep = best_columns(scores, self.k)
+        self.items = np.take_along_axis(items, keep, axis=1)
+        self.scores = np.take_along_axis(scores, keep, axis=1)
+
+    def write(self, lists: Ranking, rows: slice) -> None:
+        """Puts what was found where it belongs; slots for which there is no item stay empty."""
+        width = self.items.shape[1]
+        lists.items[rows, :width] = np.where(np.isneginf(self.scores), -1, self.items)
+        lists.scores[rows, :width] = self.scores
+
+
+def _no_lists(n: int, k: int) -> Ranking:
+    """Lists of empty slots."""
+    return Ranking(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32))
 
 
 def _without(ranking: Ranking, exclude: Ragged | None) -> Ranking:
