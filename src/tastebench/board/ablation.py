@@ -63,7 +63,8 @@ class Ablation:
     """What a setting changes.
 
     Attributes:
-        values: Its values, the most frequent first: that is what the others are compared with.
+        values: Its values. The first is what the others are compared with: the most frequent, or
+            of equals the one that a plan need not name.
         parts: Tasks (and groups).
         rows: Encoder to task to the comparison; a task where only one value was run is not there.
         left_out: Encoders with one value only.
@@ -150,14 +151,20 @@ def _value(record: Record, setting: str) -> str | None:
 
 
 def _values(cells: Sequence[Cell], setting: str) -> tuple[str, ...]:
-    """The values of a setting, those of most cells first.
+    """The values of a setting, those of most cells first; of equals the one that is the default.
 
     Raises:
         UsageError: It has fewer than two.
     """
-    found = [value for cell in cells if (value := _value(cell.record, setting)) is not None]
-    counts = Counter(found)
-    values = sorted(counts, key=lambda value: (-counts[value], value))
+    found: Counter[str] = Counter()
+    unnamed = set()
+    for record in (cell.record for cell in cells):
+        value = _value(record, setting)
+        if value is not None:
+            found[value] += 1
+            if setting not in record.given.get("params", {}):
+                unnamed.add(value)
+    values = sorted(found, key=lambda value: (-found[value], value not in unnamed, value))
     if len(values) > 1:
         return tuple(values)
     known = {_RECIPE, *(key for cell in cells for key in cell.record.spec.params)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from tastebench.board.cells import Cell
 from tastebench.board.model import RowBy
 from tastebench.runs.record import Record
+from tastebench.runs.spec import RunSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ def group_cells(cells: Sequence[Cell], row_by: RowBy) -> Grouping:
         if doubled is None:
             return Grouping(row_by, rows)
         note = f"rows are runs: {doubled}, which has no single number for a row by {row_by}"
-        return Grouping("run", _by_run(cells), (note,))
+        return Grouping("run", _by_run(cells), (note, *_compared(cells)))
     return Grouping("run", _by_run(cells))
 
 
@@ -63,6 +65,22 @@ def _doubled(rows: dict[str, list[Cell]]) -> str | None:
         if count > 1:
             return f"{name} was measured {count} times for {place[0]} on {place[1]}"
     return None
+
+
+def _compared(cells: Sequence[Cell]) -> list[str]:
+    """Said where one hyper-parameter or the texts are all that runs differ in."""
+    alike: dict[tuple[str, tuple[str, str]], list[RunSpec]] = {}
+    for cell in cells:
+        alike.setdefault((cell.record.spec.label, _place(cell)), []).append(cell.record.spec)
+    found: dict[str, None] = {}
+    for specs in alike.values():
+        for one, other in itertools.combinations(specs, 2):
+            mine = {**one.params, "text_recipe": one.text_recipe}
+            theirs = {**other.params, "text_recipe": other.text_recipe}
+            differ = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
+            if len(differ) == 1 and differ[0] not in one.grid:
+                found[differ[0]] = None
+    return [f"--compare {key} shows what {key} changes" for key in found]
 
 
 def _by_run(cells: Sequence[Cell]) -> dict[str, list[Cell]]:

@@ -32,13 +32,13 @@ def to_svg(board: Board) -> str:
     height = _TOP + len(rows) * _ROW + _BOTTOM
     shapes = [
         svg.rectangle(0, 0, width, height, "#ffffff"),
-        svg.text((_MARGIN, 26), board.suite, _INK, size=15, bold=True),
+        svg.text((_MARGIN, 26), board.title, _INK, size=15, bold=True),
         *_legend(board, width),
         *_names(rows),
     ]
     for i, column in enumerate(board.columns):
         shapes += _panel(board, column, left + i * (_PANEL + _GAP), height - _BOTTOM)
-    return svg.document(width, height, f"{board.suite}. {board.summary}", shapes)
+    return svg.document(width, height, f"{board.title}. {board.summary}", shapes)
 
 
 def _legend(board: Board, width: float) -> Iterator[str]:

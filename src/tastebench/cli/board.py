@@ -85,6 +85,12 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     if compare is not None:
         from tastebench.board.ablation import read_ablation
 
+        if any((svg, scaling, row_by, against, correlate, published)):
+            raise UsageError(
+                "--compare shows a table of its own, to which other pictures, rows and lists do "
+                "not belong",
+                fix="--compare SETTING, with --task, --metric, --mixed and the forms only",
+            )
         found = read_ablation(folder, compare, metric=metric, task=task, mixed=mixed)
         _show_ablation(found, json=json, csv=csv, markdown=markdown)
         return
