@@ -49,6 +49,11 @@ class TestSASRec(RecommenderTests):
     config: ClassVar = {"epochs": 1}
 
 
+class TestSASRecText(RecommenderTests):
+    card = get_recommender("sasrec-text")
+    config: ClassVar = {"epochs": 1}
+
+
 class TestAlphaRec(RecommenderTests):
     card = get_recommender("alpharec")
     config: ClassVar = {"epochs": 1}

@@ -30,6 +30,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
     {
         "unisrec": "tastebench.recommenders.seqrec.unisrec:CARD",
         "sasrec": "tastebench.recommenders.seqrec.sasrec:CARD",
+        "sasrec-text": "tastebench.recommenders.seqrec.sasrec_text:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
         "random": "tastebench.recommenders.baselines.random:CARD",

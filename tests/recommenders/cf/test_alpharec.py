@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from tastebench.contracts import CfProblem, Items, Queries
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
+from tastebench.recommenders import get_recommender
 from tastebench.recommenders.cf.alpharec import CARD, AlphaRecConfig
 from tastebench.recommenders.cf.linear_map import LinearMap, known_positives, user_means
+from tastebench.tasks import TASKS
 from tastebench.testing import RecommenderTests
+from tastebench.testing.tiny import tiny
 from tastebench.training.fit import FabricTrainer
 
 TRAIN = [[0, 1, 2], [], [1], [3, 4]]
@@ -44,6 +47,7 @@ def fitted(**config: Any) -> LinearMap:
 
 
 def test_a_user_is_the_mean_of_their_items() -> None:
+    """T13: of training items only."""
     means = user_means(Ragged.from_lists(TRAIN), VECTORS)
     expected = [VECTORS[:3].mean(axis=0), np.zeros(4), VECTORS[1], VECTORS[3:5].mean(axis=0)]
     np.testing.assert_allclose(means, expected, rtol=1e-6, atol=1e-7)
@@ -82,6 +86,7 @@ def test_the_loss_is_the_softmax_over_the_batch(mask: bool) -> None:
 
 
 def test_the_loss_of_one_pair_is_zero() -> None:
+    """T13."""
     train = Ragged.from_lists(TRAIN)
     assert fitted()._loss(train, train.rows, np.array([3])).item() == 0
 
@@ -149,6 +154,23 @@ def test_scores_follow_the_weights_during_training() -> None:
     recommender.fit(cf_problem(TRAIN), Items(n=6, vector=VECTORS), trainer)
     assert not torch.equal(seen[0], seen[1])
     assert torch.equal(recommender.scores(asking(0), slice(0, 6)), seen[0])
+
+
+@pytest.mark.parametrize("name", ["alpharec", "alpharec-original"])
+def test_known_items_are_not_ranked_and_test_items_not_used(name: str) -> None:
+    """T13."""
+    found = []
+    card, task = get_recommender(name), TASKS.get("cf")
+    for case in (tiny("cf"), tiny("cf", other_test=True)):
+        recommender = card.build(card.config(epochs=2, device="cpu"))
+        recommender.fit(case.problem, case.items, FabricTrainer(seed=0))
+        found.append(np.asarray(recommender.scores(asking(*range(8)), slice(0, 12))))
+        evaluation = task.evaluate(recommender, case.problem, case.protocol, "test", top_k=12)
+        assert evaluation.top is not None
+        for user, best in zip(evaluation.ids, evaluation.top.items, strict=True):
+            known = {*case.problem.train[user], *case.problem.valid[user]}
+            assert {*best.tolist()} - {-1} == {*range(12)} - known
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_errors() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -64,6 +64,7 @@ def dense_graph(train: list[list[int]], n_items: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------- the graph
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 6)), min_size=1, max_size=6))
 def test_the_graph_is_the_dense_one(lists: list[set[int]]) -> None:
     train = [sorted(items) for items in lists]
@@ -113,6 +114,7 @@ def test_gradients_are_those_of_the_formulas(monkeypatch: pytest.MonkeyPatch) ->
 # --------------------------------------------------------------------------------------- draws
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=5),
     st.integers(1, 6),

@@ -66,6 +66,7 @@ def test_each_expert_draws_its_own_dropout_and_the_gate_its_noise() -> None:
 
 
 def test_zero_gates_give_the_mean_of_the_experts() -> None:
+    """T12."""
     a = adaptor().eval()
     with torch.no_grad():
         a.gate.zero_()
@@ -81,6 +82,7 @@ def test_gates_and_shifts_begin_at_zero() -> None:
 
 
 def test_gradients_reach_every_parameter() -> None:
+    """T12: the matrices, shifts and gates, and the noise of the gates."""
     a = WhiteningExperts(D, H, experts=G, dropout=0.2).train()
     (a(torch.randn(N, D)) ** 2).sum().backward()
     for name, parameter in a.named_parameters():

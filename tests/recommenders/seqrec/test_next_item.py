@@ -20,7 +20,7 @@ from tastebench.training.fit import FabricTrainer
 from tastebench.training.losses import linear_cross_entropy
 
 N_ITEMS = 15
-NAMES = ["unisrec", "sasrec"]
+NAMES = ["unisrec", "sasrec", "sasrec-text"]
 SMALL = {"device": "cpu", "epochs": 2, "hidden_size": 8, "inner_size": 12}
 
 
@@ -84,6 +84,7 @@ def test_one_pass_equals_all_prefixes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_company_and_padding_do_not_matter(name: str) -> None:
+    """T12: padding is no item."""
     recommender = fitted(name, walks(12))
     histories = [[3], [1, 2, 3, 4, 5, 6], [], [7, 7, 7]]
     together = every(recommender, asking(*histories))
@@ -147,7 +148,9 @@ def test_scores_follow_the_weights_during_training(name: str) -> None:
     assert torch.equal(every(recommender, queries), seen[0])
 
 
-@pytest.mark.parametrize(("name", "lr"), [("unisrec", 5e-3), ("sasrec", 1e-2)])
+@pytest.mark.parametrize(
+    ("name", "lr"), [("unisrec", 5e-3), ("sasrec", 1e-2), ("sasrec-text", 5e-3)]
+)
 def test_learns_what_popularity_cannot(name: str, lr: float) -> None:
     train = [walk for walk in walks(80) if walk]
     light = {"hidden_size": 32, "hidden_dropout": 0.1, "attention_dropout": 0.1}

@@ -66,6 +66,7 @@ def test_equals_torch_encoder_layers(length: int) -> None:
 
 
 def test_a_state_sees_nothing_after_it() -> None:
+    """T12: other items later on change no earlier state."""
     ours, x = transformer(), torch.randn(2, LENGTH, WIDTH)
     changed = x.clone()
     changed[:, 4:] = torch.randn(2, LENGTH - 4, WIDTH)

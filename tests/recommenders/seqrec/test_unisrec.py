@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.contracts import Items, SeqProblem, Targets
+from tastebench.contracts import Items, Queries, SeqProblem, Targets
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
+from tastebench.recommenders.seqrec.next_item import NextItem
 from tastebench.recommenders.seqrec.unisrec import CARD, UniSRecConfig
 from tastebench.recommenders.seqrec.unisrec_network import UniSRecNetwork, unisrec_network
 from tastebench.testing import RecommenderTests
+from tastebench.training.fit import FabricTrainer
 
 N_ITEMS, D = 20, 6
 
@@ -99,6 +101,7 @@ def test_training_draws_for_items_and_sequences() -> None:
 
 @pytest.mark.parametrize("ids", [False, True])
 def test_gradients_reach_every_parameter_and_not_the_vectors(ids: bool) -> None:
+    """T12."""
     config = UniSRecConfig(hidden_size=8, inner_size=12, experts=3)
     net = UniSRecNetwork(vectors(), 5, config, ids=ids).train()
     states = net.states(torch.tensor([[1, 2, 3, 4, 5], [3, 4, 0, 0, 0]]))
@@ -107,6 +110,54 @@ def test_gradients_reach_every_parameter_and_not_the_vectors(ids: bool) -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
     assert not net.vectors.requires_grad
     assert "vectors" not in net.state_dict()
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_later_items_change_no_earlier_state(ids: bool) -> None:
+    """T12."""
+    net = network(ids=ids)
+    one, other = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[1, 2, 3, 9, 0]])
+    torch.testing.assert_close(net.states(one)[:, :3], net.states(other)[:, :3])
+    assert not torch.allclose(net.states(one)[:, 3], net.states(other)[:, 3])
+
+
+def test_padding_is_no_class() -> None:
+    """T12: one column an item, in training and in scores; the reference has one for padding."""
+    recommender = CARD.build(UniSRecConfig(hidden_size=8, inner_size=8, epochs=1, device="cpu"))
+    recommender.fit(problem(), Items(n=N_ITEMS, vector=vectors()), FabricTrainer(seed=0))
+    assert isinstance(recommender, NextItem)
+    assert recommender.network.catalogue().shape == (N_ITEMS, 8)
+    scores = recommender.scores(Queries(1, history=Ragged.from_lists([[3]])), slice(0, N_ITEMS))
+    assert scores.shape == (1, N_ITEMS) and torch.isfinite(scores).all()
+
+
+def test_weights_begin_as_published() -> None:
+    net = UniSRecNetwork(vectors(), 50, UniSRecConfig(), ids=True)
+    for name, parameter in net.named_parameters():
+        if name in {"adaptor.gate", "adaptor.noise", "adaptor.shift"} or name.endswith("bias"):
+            assert not parameter.any(), name
+        elif "norm" in name:
+            assert (parameter == 1).all(), name
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.05), name
+            assert abs(parameter.mean().item()) < 2e-3, name
+    norms = [m for m in net.modules() if isinstance(m, nn.LayerNorm)]
+    assert [norm.eps for norm in norms] == [1e-12] * 5
+
+
+def test_dropout_is_where_it_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[tuple[int, ...], float]] = []
+
+    def recorded(shape: tuple[int, ...], p: float, device: torch.device) -> tuple[Tensor, float]:
+        drawn.append((tuple(shape), p))
+        return torch.ones(*shape, dtype=torch.bool), 1.0
+
+    for module in ("experts", "transformer"):
+        monkeypatch.setattr(f"tastebench.recommenders.seqrec.{module}.keep_mask", recorded)
+    net = UniSRecNetwork(vectors(), 5, UniSRecConfig(), ids=False).train()
+    net.states(torch.tensor([[1, 2, 3]]))
+    # Each expert's input; the embeddings; after attention and feed-forward of two layers.
+    assert drawn == [((3, 8, D), 0.2), *([((1, 3, 300), 0.5)] * 5)]
 
 
 def test_parameters_by_formula_at_published_settings() -> None:

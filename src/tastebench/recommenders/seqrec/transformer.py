@@ -68,11 +68,11 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_dropout = attention_dropout
-        self.qkv = _linear(width, 3 * width)
-        self.out = _linear(width, width)
+        self.qkv = linear(width, 3 * width)
+        self.out = linear(width, width)
         self.attention_norm = nn.LayerNorm(width, EPSILON)
-        self.up = _linear(width, inner)
-        self.down = _linear(inner, width)
+        self.up = linear(width, inner)
+        self.down = linear(inner, width)
         self.output_norm = nn.LayerNorm(width, EPSILON)
         self.dropout = Dropout(dropout)
 
@@ -126,8 +126,9 @@ def keep_mask(shape: Sequence[int], p: float, device: torch.device) -> tuple[Ten
     return keep, 65536 / (65536 - dropped)
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    linear = nn.Linear(inputs, outputs)
-    nn.init.normal_(linear.weight, std=INIT_STD)
-    nn.init.zeros_(linear.bias)
-    return linear
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A layer as these networks begin: weights of standard deviation 0.02, no bias yet."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=INIT_STD)
+    nn.init.zeros_(layer.bias)
+    return layer

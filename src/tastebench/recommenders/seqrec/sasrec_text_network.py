@@ -1,0 +1,73 @@
+"""SASRec's network with a two-layer adaptor in place of item embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastebench.contracts import Items, SeqProblem
+from tastebench.recommenders.seqrec.next_item import SequenceNetwork
+from tastebench.recommenders.seqrec.transformer import CausalTransformer, Dropout, linear
+from tastebench.recommenders.vectors import adapted
+
+if TYPE_CHECKING:
+    from tastebench.recommenders.seqrec.sasrec_text import SASRecTextConfig
+
+
+class SASRecTextNetwork(SequenceNetwork):
+    """`score(history, item) = <state(history), a(vector)>`, `a` two layers with a ReLU between.
+
+    Args:
+        vectors: Frozen item vectors, float32 `[n_items, d]`.
+        length: Longest history.
+        config: Hyper-parameters.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, vectors: np.ndarray, length: int, config: SASRecTextConfig) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
+        self.adaptor = nn.Sequential(
+            Dropout(config.adaptor_dropout),
+            linear(vectors.shape[1], config.adaptor_size),
+            nn.ReLU(),
+            Dropout(config.adaptor_dropout),
+            linear(config.adaptor_size, config.hidden_size),
+        )
+        self.encoder = CausalTransformer(
+            config.hidden_size,
+            length,
+            layers=config.layers,
+            heads=config.heads,
+            inner=config.inner_size,
+            dropout=config.hidden_dropout,
+            attention_dropout=config.attention_dropout,
+        )
+
+    def states(self, items: Tensor) -> Tensor:
+        """Right-padded items `[b, l]` to states `[b, l, h]`."""
+        states: Tensor = self.encoder(self.adaptor(self.vectors[items])).float()
+        return states
+
+    def catalogue(self) -> Tensor:
+        """All items, `[n_items, h]`."""
+        table: Tensor = self.adaptor(self.vectors).float()
+        return table
+
+
+def sasrec_text_network(
+    config: SASRecTextConfig, problem: SeqProblem, items: Items
+) -> SASRecTextNetwork:
+    """The untrained network for a problem.
+
+    Raises:
+        UsageError: Items have no vectors, or fewer dimensions than asked for.
+    """
+    vectors, note = adapted(items, config.adaptor, config.dimensions)
+    network = SASRecTextNetwork(vectors, problem.history_length, config)
+    network.notes = (note,)
+    return network
