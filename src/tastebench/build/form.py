@@ -37,7 +37,7 @@ class Fault(NamedTuple):
 def tidy_query(text: str) -> str:
     """An answer on one line, without quotation marks around the whole.
 
-    >>> tidy_query(' "I need a lamp\\nfor reading." ')
+    >>> tidy_query(' "I need a lamp   for reading." ')
     'I need a lamp for reading.'
     """
     line = " ".join(text.split())
@@ -48,8 +48,8 @@ def tidy_query(text: str) -> str:
 def sentences(text: str) -> int:
     """How many sentences a text has.
 
-    >>> sentences("I need a mug, e.g. a big one. Blue?"), sentences("\u6211\u8981\u4e00\u76cf\u706f\u3002")
-    (2, 1)
+    >>> sentences("I need a mug, e.g. a big one. Blue?")
+    2
     """
     pieces = _END.split(_ABBREVIATION.sub(lambda found: found[1], text))
     return sum(any(sign.isalnum() for sign in piece or "") for piece in pieces)
@@ -65,7 +65,8 @@ def form_faults(text: str, finish_reason: str, refusal: str | None) -> list[Faul
 
     Args:
         text: The answer, tidied.
-        finish_reason, refusal: As the server gave them.
+        finish_reason: Why the server stopped.
+        refusal: The model's own words for declining; None if it did not.
     """
     if refusal is not None or finish_reason == "content_filter":
         return [Fault("refused", "the model declined")]

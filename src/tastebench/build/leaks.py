@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from tastebench.build.form import Fault
-from tastebench.build.words import codes, runs, words
+from tastebench.build.words import as_text, codes, runs, words
 
 TITLE_RUN = 3
 """So many words of a title in a row can name the item."""
@@ -91,13 +92,13 @@ def identities(items: pl.DataFrame, rows: np.ndarray, title: str = "title") -> l
         rows: The items wanted.
         title: The column that holds the titles.
     """
-    titles = words(_text(items, title))
-    makers = [words(_text(items, column)[rows]) for column in MAKERS if column in items.columns]
+    titles = words(as_text(items[title]))
+    makers = [words(as_text(items[column])[rows]) for column in MAKERS if column in items.columns]
     wanted = [tuple(found) for found in titles[rows]]
     counts = _titles_with({run for of in wanted for run in _title_runs(of)}, titles)
     most = max(2, RARE * len(items))
     rare = {run for run, count in counts.items() if count < most}
-    named = codes(_text(items, title)[rows])
+    named = codes(as_text(items[title])[rows])
     found = []
     for at, own in enumerate(wanted):
         made_by = tuple(dict.fromkeys(tuple(column[at]) for column in makers if len(column[at])))
@@ -119,8 +120,9 @@ def leaks(query: Run, item: Identity, review: Run) -> list[Fault]:
     """How a query gives its item away; empty if it does not.
 
     Args:
-        query, review: Their words (`tastebench.build.words.words`).
+        query: Its words (`tastebench.build.words.words`).
         item: Of the item that the review is about.
+        review: Its words.
     """
     by_length = {length: set(runs(query, length)) for length in range(1, TITLE_RUN + 1)}
     joined = {"".join(run) for of in by_length.values() for run in of}
@@ -161,23 +163,14 @@ def quantities(of: Sequence[str]) -> set[Run]:
     >>> sorted(quantities(["two", "16gb", "cards", "12", "ounces"]))
     [('12', 'ounce'), ('16', 'gb')]
     """
-    found = {
-        (word, _UNITS[unit])
-        for word, unit in zip(of, of[1:], strict=False)
-        if word.isdecimal() and unit in _UNITS
+    found: set[Run] = {
+        (word, _UNITS[unit]) for word, unit in pairwise(of) if word.isdecimal() and unit in _UNITS
     }
     for word in of:
         unit = word.lstrip("0123456789")
         if unit != word and unit in _UNITS:
             found.add((word[: len(word) - len(unit)], _UNITS[unit]))
     return found
-
-
-def _text(items: pl.DataFrame, column: str) -> pl.Series:
-    series = items[column]
-    if isinstance(series.dtype, pl.List):
-        return series.list.join(" ", ignore_nulls=True)
-    return series.cast(pl.String)
 
 
 def _title_runs(title: Run) -> set[Run]:

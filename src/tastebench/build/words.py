@@ -52,6 +52,13 @@ def codes(texts: pl.Series) -> pl.Series:
     return both.select(found.list.unique().list.sort()).to_series()
 
 
+def as_text(column: pl.Series) -> pl.Series:
+    """A column of items as text, lists joined."""
+    if isinstance(column.dtype, pl.List):
+        return column.list.join(" ", ignore_nulls=True)
+    return column.cast(pl.String)
+
+
 def runs(of: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
     """Every `length` words in a row.
 

@@ -17,6 +17,7 @@ import typer
 
 from tastebench.cli import (
     board,
+    build,
     data,
     data_import,
     doctor,
@@ -50,6 +51,7 @@ def make_app() -> typer.Typer:
     data.register(about_data)
     data_import.register(about_data)
     app.add_typer(about_data, name="data", no_args_is_help=True)
+    build.register(app)
     for verb in (list, show, doctor):
         verb.register(app)
     return app

@@ -32,12 +32,23 @@ def fingerprint(tables: Tables) -> str:
     digest = hashlib.sha256(b"tastebench tables 1")
     for name, frame in sorted(tables.frames()):
         _text(digest, f"table {name} {len(frame)}")
-        for column in sorted(frame.columns):
-            _text(digest, column)
-            _column(digest, frame[column])
+        _frame(digest, frame)
     for key in sorted(tables.arrays):
         _text(digest, f"array {key} {hash_arrays(tables.arrays[key])}")
     return digest.hexdigest()
+
+
+def frame_fingerprint(frame: pl.DataFrame) -> str:
+    """The same of one frame in canonical types, 64 hex digits."""
+    digest = hashlib.sha256(f"tastebench frame 1 {len(frame)}".encode())
+    _frame(digest, frame)
+    return digest.hexdigest()
+
+
+def _frame(digest: _Hash, frame: pl.DataFrame) -> None:
+    for column in sorted(frame.columns):
+        _text(digest, column)
+        _column(digest, frame[column])
 
 
 def _column(digest: _Hash, series: pl.Series) -> None:

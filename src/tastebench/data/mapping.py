@@ -36,15 +36,28 @@ _MEANINGS: dict[str, dict[str, tuple[str, bool]]] = {
         "item": ("item_id", True),
         "grade": ("grade", False),
     },
+    "reviews": {
+        "user": ("user_id", False),
+        "item": ("item_id", True),
+        "text": ("text", True),
+        "rating": ("rating", False),
+        "time": ("time", False),
+    },
 }
 
-# Names under which a column is recognised without being mapped.
+# Names under which a column is recognised without being mapped, in all files or in one. Reviews
+# are often the files that Amazon's were published in, 2014 to 2023.
 _KNOWN_AS: dict[str, tuple[str, ...]] = {
     "user": ("user_id", "user"),
     "item": ("item_id", "item"),
     "time": ("time", "timestamp"),
     "query": ("query_id",),
     "text": ("text", "query"),
+    "reviews.user": ("user_id", "user", "reviewerID"),
+    "reviews.item": ("item_id", "item", "parent_asin", "asin"),
+    "reviews.text": ("text", "review_text", "reviewText", "review"),
+    "reviews.rating": ("rating", "overall"),
+    "reviews.time": ("time", "timestamp", "unixReviewTime"),
 }
 
 
@@ -149,7 +162,8 @@ def map_columns(table: str, raw: RawTable, mapping: Mapping[str, str]) -> Mapped
     sources: dict[str, str] = {}
     for meaning, (canonical, required) in _MEANINGS[table].items():
         wanted = mapping.get(f"{table}.{meaning}", mapping.get(meaning))
-        candidates = (wanted, *_KNOWN_AS.get(meaning, (canonical,)))
+        known = _KNOWN_AS.get(f"{table}.{meaning}") or _KNOWN_AS.get(meaning, (canonical,))
+        candidates = (wanted, *known)
         source = next((c for c in candidates if c in columns), None)
         if source is not None:
             sources[canonical] = source
