@@ -133,6 +133,20 @@ def test_many_histories_are_encoded_in_pieces(name: str, monkeypatch: pytest.Mon
     torch.testing.assert_close(every(recommender, asking(*histories)), whole)
 
 
+@pytest.mark.parametrize("name", ["unisrec", "sasrec-text"])
+def test_an_item_is_embedded_once_however_often_it_occurs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender, embedded = fitted(name, walks(12)), []
+    network = recommender.network
+    embed = network.embed
+    monkeypatch.setattr(network, "embed", lambda items: embedded.append(len(items)) or embed(items))
+    queries = asking(*walks(30, seed=3))
+    every(recommender, queries)
+    recommender.scores(queries[:4], slice(3, 9))
+    assert embedded == [N_ITEMS]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_follow_the_weights_during_training(name: str) -> None:
     card = get_recommender(name)

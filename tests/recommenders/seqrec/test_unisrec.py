@@ -87,7 +87,7 @@ def test_scores_are_cosines_of_the_formulas(ids: bool, history: list[int]) -> No
 def test_the_catalogue_in_pieces_is_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     whole = net.catalogue()
-    monkeypatch.setattr("tastebench.recommenders.seqrec.unisrec_network.ENCODED_TOGETHER", 7)
+    monkeypatch.setattr("tastebench.recommenders.seqrec.next_item.EMBEDDED_TOGETHER", 7)
     with torch.no_grad():
         torch.testing.assert_close(net.catalogue(), whole)
 

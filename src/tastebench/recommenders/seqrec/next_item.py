@@ -24,26 +24,50 @@ from tastebench.training.seeds import torch_seeded
 from tastebench.training.settings import TrainSettings
 
 ASKED_TOGETHER = 128  # histories of similar length encoded at once when scoring
+EMBEDDED_TOGETHER = 8192  # items at once when nothing is differentiated: bounds the memory
 
 
 class SequenceNetwork(nn.Module):
     """What a network for `NextItem` has to say.
 
     Attributes:
+        n_items: Size of the catalogue.
         scale: The softmax is taken over `scale * states @ catalogue.T`.
         notes: What the record should say of it.
     """
 
+    n_items: int
     scale: float = 1.0
     notes: tuple[str, ...] = ()
 
-    def states(self, items: Tensor) -> Tensor:
-        """Right-padded items int64 `[b, l]` to states `[b, l, h]`; state `i` has seen `0 .. i`."""
+    def embed(self, items: Tensor) -> Tensor:
+        """Items int64 `[n]` to embeddings `[n, h]`."""
         raise NotImplementedError
+
+    def read(self, embeddings: Tensor) -> Tensor:
+        """Embeddings of right-padded histories `[b, l, h]` to states of the same shape.
+
+        State `i` has seen `0 .. i`.
+        """
+        raise NotImplementedError
+
+    def compared(self, embeddings: Tensor) -> Tensor:
+        """What states are compared with, from the embeddings of items, `[n, h]`."""
+        return embeddings
+
+    def states(self, items: Tensor) -> Tensor:
+        """Right-padded items int64 `[b, l]` to states `[b, l, h]`."""
+        return self.read(self.embed(items.flatten()).view(*items.shape, -1))
+
+    def table(self) -> Tensor:
+        """The embeddings of all items, `[n_items, h]`."""
+        every = torch.arange(self.n_items, device=next(self.parameters()).device)
+        parts = (every,) if torch.is_grad_enabled() else torch.split(every, EMBEDDED_TOGETHER)
+        return torch.cat([self.embed(part) for part in parts])
 
     def catalogue(self) -> Tensor:
         """What states are compared with, one row an item, `[n_items, h]`."""
-        raise NotImplementedError
+        return self.compared(self.table())
 
 
 class NextItem:
@@ -69,6 +93,7 @@ class NextItem:
         self._build = build
         self._network: SequenceNetwork | None = None
         self._history_length = 0
+        self._table: Tensor | None = None
         self._catalogue: Tensor | None = None
         self._asked: tuple[Queries, Tensor] | None = None
 
@@ -117,10 +142,11 @@ class NextItem:
             raise UsageError(f"{self.name} needs histories to say what comes next")
         with torch.no_grad():
             # Both sides are kept: a catalogue in chunks asks about the same users many times.
-            if self._catalogue is None:
-                self._catalogue = network.catalogue()
+            if self._table is None or self._catalogue is None:
+                self._table = network.table()
+                self._catalogue = network.compared(self._table)
             if self._asked is None or self._asked[0] is not queries:
-                self._asked = queries, self._encode(queries.history, self._catalogue.shape[1])
+                self._asked = queries, self._encode(queries.history, self._table)
             return self._asked[1] @ self._catalogue[items].T
 
     def _loss(self, batch: SequenceBatch) -> Tensor:
@@ -130,23 +156,27 @@ class NextItem:
         targets = self._tensor(batch.targets)
         return linear_cross_entropy(states, network.catalogue(), targets, network.scale)
 
-    def _encode(self, history: Ragged, width: int) -> Tensor:
-        """The last state of every history, `[n, width]`; zero where it is empty."""
+    def _encode(self, history: Ragged, table: Tensor) -> Tensor:
+        """The last state of every history, `[n, h]`; zero where it is empty.
+
+        An item is embedded once, not wherever it occurs: in training each occurrence draws its own
+        dropout, here nothing is drawn.
+        """
         history = history.tail(self._history_length)
         lengths = history.lengths
         # Similar lengths together: most histories are short, and padding costs as much as items.
         order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
-        states = torch.zeros(len(history), width, device=self._device)
+        states = torch.zeros(len(history), table.shape[1], device=self._device)
         for begin in range(0, len(order), ASKED_TOGETHER):
             rows = order[begin : begin + ASKED_TOGETHER]
             padded = history[rows].padded(int(lengths[rows[-1]]), fill=0).astype(np.int64)
             last = self._tensor(lengths[rows] - 1)
-            encoded = self.network.states(self._tensor(padded))
+            encoded = self.network.read(table[self._tensor(padded)])
             states[self._tensor(rows)] = encoded[torch.arange(len(rows)), last]
         return states
 
     def _forget(self) -> None:
-        self._catalogue = self._asked = None
+        self._table = self._catalogue = self._asked = None
 
     @property
     def _device(self) -> torch.device:

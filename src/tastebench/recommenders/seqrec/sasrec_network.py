@@ -26,6 +26,7 @@ class SASRecNetwork(SequenceNetwork):
 
     def __init__(self, n_items: int, length: int, config: SASRecConfig) -> None:
         super().__init__()
+        self.n_items = n_items
         self.items = nn.Parameter(torch.empty(n_items, config.hidden_size))
         self.encoder = CausalTransformer(
             config.hidden_size,
@@ -38,13 +39,17 @@ class SASRecNetwork(SequenceNetwork):
         )
         nn.init.normal_(self.items, std=INIT_STD)
 
-    def states(self, items: Tensor) -> Tensor:
-        """Right-padded items `[b, l]` to states `[b, l, h]`."""
-        states: Tensor = self.encoder(self.items[items])
+    def embed(self, items: Tensor) -> Tensor:
+        """The embeddings of items `[n]`."""
+        return self.items[items]
+
+    def read(self, embeddings: Tensor) -> Tensor:
+        """States of the transformer."""
+        states: Tensor = self.encoder(embeddings)
         return states
 
-    def catalogue(self) -> Tensor:
-        """The embeddings, `[n_items, h]`."""
+    def table(self) -> Tensor:
+        """All embeddings as they are, not a copy."""
         return self.items
 
 

@@ -30,6 +30,7 @@ class SASRecTextNetwork(SequenceNetwork):
 
     def __init__(self, vectors: np.ndarray, length: int, config: SASRecTextConfig) -> None:
         super().__init__()
+        self.n_items = len(vectors)
         self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
         self.adaptor = nn.Sequential(
             Dropout(config.adaptor_dropout),
@@ -48,15 +49,15 @@ class SASRecTextNetwork(SequenceNetwork):
             attention_dropout=config.attention_dropout,
         )
 
-    def states(self, items: Tensor) -> Tensor:
-        """Right-padded items `[b, l]` to states `[b, l, h]`."""
-        states: Tensor = self.encoder(self.adaptor(self.vectors[items])).float()
-        return states
+    def embed(self, items: Tensor) -> Tensor:
+        """Items `[n]` through the adaptor."""
+        embeddings: Tensor = self.adaptor(self.vectors[items])
+        return embeddings
 
-    def catalogue(self) -> Tensor:
-        """All items, `[n_items, h]`."""
-        table: Tensor = self.adaptor(self.vectors).float()
-        return table
+    def read(self, embeddings: Tensor) -> Tensor:
+        """States of the transformer."""
+        states: Tensor = self.encoder(embeddings)
+        return states
 
 
 def sasrec_text_network(

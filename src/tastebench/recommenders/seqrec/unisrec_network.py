@@ -18,8 +18,6 @@ from tastebench.recommenders.vectors import adapted
 if TYPE_CHECKING:
     from tastebench.recommenders.seqrec.unisrec import UniSRecConfig
 
-ENCODED_TOGETHER = 8192  # items at once when nothing is differentiated: bounds the memory
-
 
 class UniSRecNetwork(SequenceNetwork):
     """`score(history, item) = cos(state(history), a(vector))`, trained at a temperature.
@@ -41,6 +39,7 @@ class UniSRecNetwork(SequenceNetwork):
         self, vectors: np.ndarray, length: int, config: UniSRecConfig, *, ids: bool
     ) -> None:
         super().__init__()
+        self.n_items = len(vectors)
         self.scale = 1 / config.temperature
         # Not part of the state: it is data, and every epoch would write it to disk again.
         self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
@@ -63,21 +62,18 @@ class UniSRecNetwork(SequenceNetwork):
         if self.ids is not None:
             nn.init.normal_(self.ids, std=INIT_STD)
 
-    def states(self, items: Tensor) -> Tensor:
-        """Right-padded items `[b, l]` to states of unit length `[b, l, h]`."""
-        embeddings = self._represent(items.flatten()).view(*items.shape, -1)
-        return functional.normalize(self.encoder(embeddings).float(), dim=-1)
+    def embed(self, items: Tensor) -> Tensor:
+        """Items `[n]` through the adaptor, plus the embedding of their own if they have one."""
+        embeddings: Tensor = self.adaptor(self.vectors[items])
+        return embeddings if self.ids is None else embeddings + self.ids[items]
 
-    def catalogue(self) -> Tensor:
-        """All items, unit length, `[n_items, h]`."""
-        every = torch.arange(len(self.vectors), device=self.vectors.device)
-        parts = (every,) if torch.is_grad_enabled() else torch.split(every, ENCODED_TOGETHER)
-        table = torch.cat([self._represent(part) for part in parts])
-        return functional.normalize(table.float(), dim=-1)
+    def read(self, embeddings: Tensor) -> Tensor:
+        """States of unit length."""
+        return self.compared(self.encoder(embeddings))
 
-    def _represent(self, items: Tensor) -> Tensor:
-        adapted_vectors: Tensor = self.adaptor(self.vectors[items])
-        return adapted_vectors if self.ids is None else adapted_vectors + self.ids[items]
+    def compared(self, embeddings: Tensor) -> Tensor:
+        """The same at unit length."""
+        return functional.normalize(embeddings.float(), dim=-1)
 
 
 def unisrec_network(config: UniSRecConfig, problem: SeqProblem, items: Items) -> UniSRecNetwork:
