@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastebench.board import Board, read_board
-from tastebench.board.load import Entry
+from tastebench.board import Board, make_board, read_board
+from tastebench.board.load import Entry, sort_out
 from tastebench.files import hash_json
 from tastebench.metrics.interval import bootstrap
 from tastebench.runs.record import Budget, Cost, Failure, Fit, MetricValue, Record
@@ -181,3 +181,37 @@ def _entries() -> Callable[..., list[Entry]]:
 @pytest.fixture(name="write_run")
 def _write_run() -> Callable[..., Path]:
     return write_run
+
+
+PLACES = [
+    ("search", "esci", "short"),
+    ("search", "amazon-c4", "complex"),
+    ("search", "reddit-movie", "complex"),
+    *(("seqrec", name, None) for name in ("amazon-2023-video-games", "amazon-2023-all-beauty")),
+    *(("seqrec", name, None) for name in ("amazon-2023-baby-products", "ml-1m", "yelp")),
+    *(("cf", name, None) for name in ("amazon-2023-video-games", "amazon-2023-all-beauty")),
+    *(("cf", name, None) for name in ("amazon-2023-baby-products", "ml-1m", "yelp")),
+    ("cf", "book-crossing", None),
+]
+
+
+@pytest.fixture(scope="session")
+def wide_board() -> Board:
+    """Nine encoders of long names and two controls on the 14 columns of BLaIR, three seeds."""
+    through = {"search": "dot", "seqrec": "unisrec", "cf": "alpharec"}
+    encoders = [f"organisation-{i}/an-encoder-of-size-{i}B" for i in range(9)]
+    controls = ["random", f"shuffled:{encoders[0]}"]
+    records = []
+    for task, dataset, group in PLACES:
+        for i, encoder in enumerate([*encoders, *controls]):
+            for seed in (0,) if task == "search" else (0, 1, 2):
+                one = record(
+                    *(task, through[task], encoder),
+                    {"ndcg@10": 0.9 - 0.05 * i + 0.001 * seed},
+                    kind="control" if encoder in controls else "model",
+                    spec={"dataset": dataset, "seed": seed},
+                    protocol_id=hash_json([task, dataset])[:12],
+                )
+                groups = {group: one.metrics} if group else {}
+                records.append(one.model_copy(update={"groups": groups}))
+    return make_board(sort_out(entries(*records)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tastebench.board import Board, make_board, read_board
+from tastebench.board import Board, figures, make_board, read_board
 from tastebench.board.load import load, sort_out
 from tastebench.errors import DataError, ProtocolError, UsageError
 from tastebench.runs.record import (
@@ -476,3 +476,100 @@ def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
             "cf/shop": {"p50": 2.0, "p95": 4.0, "p99": 6.0, "cold_p50": None},
         },
     }
+
+
+def test_a_million_items_cost_what_the_longest_step_says(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    def one(task: str, seconds: float, speed: float, usd: float | None) -> Record:
+        step = EncodeStep(
+            seconds=seconds, texts=50, texts_encoded=50, texts_per_second=speed, usd=usd
+        )
+        return record(task, encoder="a", cost=Cost(wall_seconds=1.0, encode=step))
+
+    row = board_of(one("seqrec", 9.0, 100.0, 0.01), one("cf", 1.0, 999.0, None)).rows[0]
+    # 1,000,000 / 100 a second = 10,000 seconds; .01 dollars for 50 texts.
+    assert row.cost["per_million"] == {
+        "hours": pytest.approx(10_000 / 3600),
+        "usd": pytest.approx(200.0),
+    }
+    assert figures.row_per_million(row) == "2h46m $200.00"
+    bare = board_of(record(encoder="a")).rows[0]
+    assert bare.cost["per_million"] == {"hours": None, "usd": None}
+    assert figures.row_per_million(bare) == "-"
+
+
+# ------------------------------------------------------------------------------- tasks and ranks
+
+
+def test_a_task_is_the_mean_of_its_columns_with_an_interval(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    board = board_of(
+        record("seqrec", encoder="a", means={"ndcg@10": 0.2}, spec={"dataset": "x"}),
+        record("seqrec", encoder="a", means={"ndcg@10": 0.4}, spec={"dataset": "y"}),
+        record("seqrec", encoder="b", means={"ndcg@10": 0.3}, spec={"dataset": "x"}),
+        record("cf", encoder="b", means={"ndcg@10": 0.7}, spec={"dataset": "x"}),
+    )
+    rows = {row.name: row for row in board.rows}
+    found = rows["a"].tasks["seqrec"]
+    assert found.mean == pytest.approx(0.3)
+    # Each interval reaches .01 to both sides: sqrt(2) * .01 / 2.
+    assert (found.low, found.high) == pytest.approx((0.3 - 0.0070711, 0.3 + 0.0070711), abs=1e-6)
+    assert "cf" not in rows["a"].tasks
+    assert set(rows["b"].tasks) == {"cf"}  # a dataset of the other task is missing
+
+
+def test_a_board_of_one_task_ranks_its_columns_only(tree: Path) -> None:
+    board = read_board(tree, task="seqrec")
+    assert [column.key for column in board.columns] == ["seqrec/shop/ndcg@10"]
+    assert {row.name for row in board.rows} == {
+        *("minilm", "tfidf-svd", "random", "popularity", "random (recommender)", "oracle")
+    }
+    assert board.rows[0].borda == 4.0
+    assert board.failed == ()
+    group = read_board(tree, task="search:short")
+    assert [column.part for column in group.columns] == ["search:short"]
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("seqrek", "no record is of a task 'seqrek': did you mean seqrec?"),
+        ("search:shrt", "no column is of 'search:shrt': did you mean search:short"),
+    ],
+)
+def test_no_such_task(tree: Path, task: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_board(tree, task=task)
+
+
+def test_rows_have_rank_intervals_where_values_per_unit_are_there(
+    tree_board: Board, board_of: Callable[..., Board], record: Make
+) -> None:
+    first = tree_board.rows[0]
+    assert (first.rank, first.rank_low, first.rank_high, first.p_first) == (1, 1, 1, 1.0)
+    assert all(
+        row.rank_low <= row.rank <= row.rank_high  # type: ignore[operator]
+        for row in tree_board.ranked
+    )
+    oracle = tree_board.ceilings[0]
+    assert (oracle.rank_low, oracle.p_first) == (None, None)
+    bare = board_of(record(encoder="a"), record(encoder="b")).rows[0]
+    assert (bare.rank_low, bare.rank_high, bare.p_first) == (None, None, None)
+
+
+def test_one_preliminary_record_makes_a_preliminary_board(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    assert not board_of(record(encoder="a")).preliminary
+    assert board_of(record(encoder="a"), record(encoder="b", preliminary=True)).preliminary
+
+
+def test_encoders_without_control_vectors_beside_them_are_said(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    note = "no control vectors here: add `random` to the plan's encoders"
+    assert note in board_of(record(encoder="a")).notes
+    assert note not in board_of(record(encoder="a"), record(encoder="r", kind="control")).notes
+    assert note not in board_of(record("seqrec", "popularity")).notes

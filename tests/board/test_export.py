@@ -4,13 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
+
+import pytest
 
 from tastebench.board import Board, make_board
 from tastebench.board.export import CSV_HEAD, to_csv, to_json, to_markdown
 from tastebench.board.load import sort_out
 from tastebench.board.picture import to_svg
+from tastebench.board.published import get_published
 from tastebench.runs.record import Record
 
 Make = Callable[..., Record]
@@ -140,3 +144,54 @@ def test_a_far_ceiling_is_pointed_at_and_does_not_press_the_dots_together(
     assert "oracle 1.0000 →" in words
     assert far > near / 2
     assert "← oracle -1.0000" in spread(-1.0)[1]
+
+
+# ------------------------------------------------------------------------- what came to it later
+
+
+def test_every_form_says_seeds_ranks_and_reduced_budgets(
+    entries: Callable[..., Any], record: Make
+) -> None:
+    records = [
+        record(encoder="a", means={"ndcg@10": mean}, spec={"seed": seed}, preliminary=True)
+        for seed, mean in enumerate((0.1, 0.3))
+    ]
+    board = make_board(sort_out(entries(*records)))
+    ranked = replace(board.rows[0], rank_low=1, rank_high=2, p_first=0.75)
+    board = replace(board, rows=(ranked,))
+    value = json.loads(to_json(board))
+    assert value["preliminary"] is True
+    row = value["rows"][0]
+    assert (row["rank_low"], row["rank_high"], row["p_first"]) == (1, 2, 0.75)
+    spread = row["scores"]["seqrec/shop/ndcg@10"]["spread"]
+    assert spread == row["tasks"]["seqrec"]["spread"] == pytest.approx(0.1 * 2**0.5)
+    line = next(csv.DictReader(io.StringIO(to_csv(board))))
+    assert (line["rank_low"], line["rank_high"], line["preliminary"]) == ("1", "2", "True")
+    assert float(line["spread"]) == spread
+    markdown = to_markdown(board)
+    assert "| 1 (1-2) | a | **0.2000** s .1414 |" in markdown
+    assert "**Preliminary: reduced budget.**" in markdown
+    assert "preliminary: reduced budget" in to_svg(board)
+
+
+def test_markdown_has_the_mean_of_a_task_before_its_datasets(wide_board: Board) -> None:
+    lines = to_markdown(wide_board).splitlines()
+    heads = [head.strip() for head in lines[0].split("|")[1:-1]]
+    assert heads[2:6] == [
+        "search:complex<br>mean of 2<br>ndcg@10 ↑",
+        "search:complex / amazon-c4<br>ndcg@10 ↑",
+        "search:complex / reddit-movie<br>ndcg@10 ↑",
+        "search:short / esci<br>ndcg@10 ↑",
+    ]
+    assert heads[-5:] == ["Borda", "Avg(Overall)", "Avg(Task)", "per 1 M items", "time"]
+    assert {line.count("|") for line in lines[: 2 + len(wide_board.rows)]} == {len(heads) + 1}
+
+
+def test_printed_numbers_are_a_table_of_their_own(wide_board: Board) -> None:
+    board = replace(wide_board, published=get_published("blair"))
+    text = to_markdown(board)
+    assert "| GritLM/GritLM-7B | 0.0434 | 0.0385 | 0.2537 | 0.1290 | 0.0685 | 0.1161 |" in text
+    assert "never ranked with the rows above" in text
+    printed = json.loads(to_json(board))["published"]
+    assert printed["rows"][0]["model"] == "text-embedding-3-large"
+    assert "GritLM" not in to_csv(board)

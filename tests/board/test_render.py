@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from tastebench.board import Board, make_board
 from tastebench.board.load import sort_out
+from tastebench.board.published import get_published
 from tastebench.board.render import print_board
 from tastebench.runs.record import Record
 
@@ -116,3 +118,72 @@ def test_an_empty_board_says_so(entries: Callable[..., Any], record: Make) -> No
 def test_a_mean_over_rows_counts_rows(entries: Callable[..., Any], record: Make) -> None:
     one = record(encoder="a", protocol={"task": "seqrec", "average": "row"})
     assert "seqrec/shop/ndcg@10: 100 rows, 1 seed" in shown(make_board(sort_out(entries(one))))
+
+
+# ------------------------------------------------------------------------------- many columns
+
+
+def test_eleven_rows_of_fourteen_columns_stay_readable_at_120(wide_board: Board) -> None:
+    text = shown(wide_board, 120, terminal=True)
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 120
+    first = lines[: next(i for i, line in enumerate(lines) if "random" in line)]
+    # Tasks first, with the mean of their datasets; a task of one dataset is that dataset.
+    heads = " ".join(first)
+    for part in ("mean of 2", "mean of 5", "mean of 6", "esci", "Borda"):
+        assert part in heads, part
+    # Rows stand once in each of at most five tables: tasks, cost, and a task's datasets.
+    assert text.count("an-encoder-of-size-3B  ") <= 5
+    # Each task's datasets stand side by side, under short names that are explained.
+    assert any(
+        all(name in line for name in ("all-beauty", "baby-products", "video-games", "yelp"))
+        for line in lines
+    )
+    assert "video-games = amazon-2023-video-games" in " ".join(lines)
+    assert "an-encoder-of-size-0B = organisation-0/an-encoder-of-size-0B" in " ".join(lines)
+    assert "shuffled:an-encoder-of-size-0B" not in lines[5]
+
+
+def test_every_number_of_a_wide_board_is_there_at_every_width(wide_board: Board) -> None:
+    for width in (80, 120, 240):
+        text = shown(wide_board, width, terminal=True)
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+        for row in wide_board.rows:
+            for score in row.tasks.values():
+                assert f"{score.mean:.4f}" in text
+            for column in wide_board.columns:
+                assert f"{row.mean(column):.4f}" in text
+
+
+def test_a_spread_over_seeds_stands_beside_the_mean_and_is_explained(wide_board: Board) -> None:
+    # Means of the seeds .9, .901, .902: sd .001; the mean of five datasets: .001 / sqrt(5).
+    text = shown(wide_board, 120, terminal=True)
+    assert "0.9010 s.0010" in text
+    assert "0.9010 s.0004" in text
+    assert "s standard deviation over the seeds" in text
+    assert "3 seeds" in text
+
+
+def test_a_rank_has_its_interval_where_that_says_more(tree_board: Board) -> None:
+    rows = [
+        replace(tree_board.rows[0], rank_low=1, rank_high=2),
+        replace(tree_board.rows[1], rank_low=2, rank_high=2),
+        replace(tree_board.rows[2], rank_low=None, rank_high=None),
+    ]
+    text = shown(replace(tree_board, rows=tuple(rows)))
+    starts = [line.strip().split("  ")[0] for line in text.splitlines()]
+    assert [one for one in starts if one[:1].isdigit()] == ["1 (1-2)", "2", "3"]
+
+
+def test_printed_numbers_stand_beneath_and_are_not_ranked(wide_board: Board) -> None:
+    text = shown(replace(wide_board, published=get_published("blair")), terminal=True)
+    line = next(line for line in text.splitlines() if "GritLM-7B" in line)
+    assert line.split() == ["GritLM-7B", "printed", "0.1290", "0.2537", "0.0434", "0.0385"]
+    assert text.index("random") < text.index("GritLM-7B")
+    assert "numbers of others, from BLaIR-Bench" in text
+    assert "never ranked with the rows above" in " ".join(text.split())
+
+
+def test_a_reduced_budget_is_in_the_title(entries: Callable[..., Any], record: Make) -> None:
+    board = make_board(sort_out(entries(record(encoder="a", preliminary=True))))
+    assert shown(board).startswith("demo, by encoder, preliminary: reduced budget\n")

@@ -109,3 +109,64 @@ def test_among_encoders_a_recommender_without_one_is_a_baseline(
     assert says(at(record, 0.4, recommender="ease"), at(record, 0.3, recommender="bm25")) == (
         "ease is best of 2 recommenders on 1 of 1 task, outside the interval of every other."
     )
+
+
+# ------------------------------------------------------------------------------ control vectors
+
+
+def test_every_encoder_not_surely_above_control_vectors_is_named(
+    says: Callable[..., str], record: Make
+) -> None:
+    # Intervals reach .01 to both sides.
+    text = says(
+        at(record, 0.50, encoder="clear"),
+        at(record, 0.215, encoder="near"),
+        at(record, 0.15, encoder="under"),
+        at(record, 0.20, encoder="random", kind="control"),
+        at(record, 0.16, encoder="shuffled:clear", kind="control"),
+        at(record, 0.60, recommender="popularity", kind="control"),
+    )
+    assert text.endswith("Not surely above control vectors on seqrec: near, under (below random).")
+
+
+def test_a_task_is_judged_by_the_mean_of_its_columns(
+    says: Callable[..., str], record: Make
+) -> None:
+    # Each column overlaps; the mean of four has half the interval, and does not.
+    records = [
+        at(record, mean, encoder=name, kind=kind, spec={"dataset": f"d{i}"})
+        for name, kind, mean in (("a", "model", 0.215), ("random", "control", 0.2))
+        for i in range(4)
+    ]
+    assert says(*records).endswith(
+        "a is above the control vectors on every task, outside their intervals."
+    )
+
+
+def test_all_encoders_at_once(says: Callable[..., str], record: Make) -> None:
+    records = [
+        at(record, mean, encoder=name, kind=kind, task=task)
+        for task in ("seqrec", "cf")
+        for name, kind, mean in (
+            ("a", "model", 0.9 if task == "cf" else 0.1),
+            ("b", "model", 0.8 if task == "cf" else 0.205),
+            ("random", "control", 0.2),
+        )
+    ]
+    assert says(*records).endswith(
+        "Not surely above control vectors on seqrec: every encoder (a below random)."
+    )
+
+
+def test_equal_to_a_control_is_not_above_it(says: Callable[..., str], record: Make) -> None:
+    text = says(at(record, 0.2, encoder="a"), at(record, 0.2, encoder="random", kind="control"))
+    assert text.endswith("Not surely above control vectors on seqrec: a (equal to random).")
+
+
+def test_a_rival_on_many_columns_is_counted(says: Callable[..., str], record: Make) -> None:
+    records = [
+        at(record, mean, encoder=name, spec={"dataset": f"d{i}"})
+        for name, mean in (("a", 0.300), ("b", 0.295))
+        for i in range(5)
+    ]
+    assert "intervals overlap with b on 5 columns." in says(*records)

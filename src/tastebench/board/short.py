@@ -31,8 +31,12 @@ def shorten(names: Iterable[str], most: int) -> dict[str, str]:
 def last_parts(names: Iterable[str]) -> dict[str, str]:
     """Each name to its last part, `organisation/model` to `model`, unless that fits several.
 
+    What holds a parenthesis is a run, `reader(vector, a/x)`, and no path.
+
     >>> last_parts(["a/x", "shuffled:a/x", "b/y", "c/y"])
     {'a/x': 'x', 'shuffled:a/x': 'shuffled:x', 'b/y': 'b/y', 'c/y': 'c/y'}
+    >>> last_parts(["reader(vector, a/x)"])
+    {'reader(vector, a/x)': 'reader(vector, a/x)'}
     """
     last = {name: _last_part(name) for name in names}
     counts = Counter(last.values())
@@ -49,4 +53,4 @@ def _last_words(name: str, most: int) -> str:
 def _last_part(name: str) -> str:
     first, slash, rest = name.rstrip("/").partition("/")
     prefix = f"{first.partition(':')[0]}:" if ":" in first else ""
-    return prefix + rest.rsplit("/", 1)[-1] if slash else name
+    return prefix + rest.rsplit("/", 1)[-1] if slash and "(" not in name else name
