@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tastebench.lm.linear import PackedLinear, agreement, can_pack, swap_linears
+from tastebench.lm.linear import PackedLinear, agreement, can_pack, fastest, swap_linears
 
 
 class Net(nn.Module):
@@ -56,3 +56,18 @@ def test_only_a_cpu_packs():
 )
 def test_agreement_is_the_lowest_cosine(a, b, expected):
     assert agreement(np.array(a, float), np.array(b, float)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("centred", "expected"), [(False, "bfloat16"), (True, "float32")])
+def test_what_all_vectors_share_does_not_hide_that_they_differ(monkeypatch, centred, expected):
+    monkeypatch.setattr("tastebench.lm.linear.can_pack", lambda *where: False)
+    net = Net()
+    originals = [net.body[0], net.body[2]]
+    rng = np.random.default_rng(0)
+    truth = 100 + rng.normal(size=(8, 16))
+    rough = truth + 0.1 * rng.normal(size=truth.shape)
+    assert agreement(rough, truth) > 0.9999  # of what tells the rows apart, a tenth is noise
+    vectors = {"float32": truth, "bfloat16": rough}
+    found = fastest(net, "cpu", vectors.__getitem__, lower=True, name="net", centred=centred)
+    assert found == expected
+    assert ([net.body[0], net.body[2]] == originals) == (expected == "float32")

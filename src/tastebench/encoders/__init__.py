@@ -49,6 +49,9 @@ def get_encoder(
 ) -> Encoder:
     """The encoder with this name.
 
+    A model of a hub that is not on this machine is returned with what is known of it; it is fetched
+    when it first encodes (`tastebench.encoders.hooks.Absent`).
+
     Args:
         name_or_path: A known name (`minilm`, `roberta-large`, ...); the folder of a model of
             sentence-transformers, Model2Vec or transformers; its hub name, `organisation/model`; or
@@ -59,9 +62,6 @@ def get_encoder(
             row-shuffled control of that encoder.
         seed: Of encoders that draw numbers.
         trust_remote_code: A model's own Python code may run.
-
-    A model of a hub that is not on this machine is returned with what is known of it; it is fetched
-    when it first encodes (`tastebench.encoders.hooks.Absent`).
 
     Raises:
         UsageError: No such name.

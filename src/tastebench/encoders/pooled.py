@@ -68,8 +68,8 @@ class PooledEncoder:
         pool_prefix: What is put before a text is pooled with it; else it is only read.
         both_ways: A decoder's tokens see what follows them too, for decoders trained so.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        precision: `auto` computes in bfloat16 where the device does so natively and the vectors
-            agree; `float32` never does.
+        precision: `auto` computes in bfloat16 where the device does so natively and what tells the
+            vectors apart agrees; `float32` never does.
 
     Raises:
         UsageError: There is no such pooling.
@@ -155,8 +155,14 @@ class PooledEncoder:
             self._dtype = dtype
             return self._encode(sample, "item")
 
-        lower = self.precision != "float32"
-        self._dtype = fastest(model, self.device, encode, lower=lower, name=self.card.name)
+        self._dtype = fastest(
+            model,
+            self.device,
+            encode,
+            lower=self.precision != "float32",
+            name=self.card.name,
+            centred=True,
+        )
         self._tokens = 0
 
     def _encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
