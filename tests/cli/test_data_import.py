@@ -14,6 +14,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tastebench.cli.data_import import register
+from tastebench.data.catalog import datasets_folder
+from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, UsageError
 
 ITEMS = "sku,name,desc\nA1,Mug,A <b>mug</b>\nA2,Pot,\nA3,Pan,Iron\nA4,Cup,\n"
@@ -145,3 +147,22 @@ def test_the_verbs_import_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert not {"polars", "numpy", "pydantic", "torch", "narwhals"} & set(loaded.stdout.split())
+
+
+def test_a_column_that_a_model_wrote_is_declared_with_what_it_was_made_from(
+    shop: list[str], tmp_path: Path
+) -> None:
+    result = run(*shop, "--written-by-model", "desc", "--made-from", "2016-01-13T01:30:00Z")
+    assert result.exit_code == 0, result.output
+    assert "note: items.desc was written by a model: made from interactions before" in result.stderr
+    [made] = Dataset.load(datasets_folder() / "my-shop").provenance
+    assert (made.fields, made.cutoff) == (("items.desc",), 1_452_648_600_000)
+    (tmp_path / "used.csv").write_text("uid,sku,ts\nu0,A1,1452647382\n")
+    from_rows = ["--written-by-model", "desc", "--made-from", str(tmp_path / "used.csv")]
+    assert run(*shop, *from_rows, "--replace").exit_code == 0
+    [made] = Dataset.load(datasets_folder() / "my-shop").provenance
+    assert made.rows is not None and len(made.rows) == 1
+    assert run(*shop, "--written-by-model", "desc", "--replace").exit_code == 0
+    assert isinstance(run(*shop, "--made-from", "2016-01-13").exception, UsageError)
+    error = run(*shop, *from_rows[:3], str(tmp_path / "no.csv"), "--replace").exception
+    assert isinstance(error, DataError)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -165,34 +165,35 @@ class Decision:
 
 def decide(draft: Draft, calls: Mapping[str, Call]) -> list[Decision]:
     """Where every drawn review stands after the calls that are kept."""
-    return [
-        _decide(draft, at, review, calls)
-        for at, review in enumerate(draft.drawn["plain"].to_list())
-    ]
+    prompt, reviews = draft.prompt, draft.drawn["plain"].to_list()
+    decisions = [Decision(ask=prompt.ask(review)) for review in reviews]
+    first = _judge(draft, _answered(decisions, calls))
+    for at, (call, decision) in first.items():
+        told = [fault.what for fault in decision.faults if fault.kind != "refused"]
+        again = prompt.ask_again(reviews[at], call.text, told) if told else None
+        decisions[at] = replace(decision, ask=again, tries=1)
+    second = _judge(draft, _answered([d if d.tries else Decision() for d in decisions], calls))
+    for at, (_, decision) in second.items():
+        decisions[at] = replace(decision, tries=2)
+    return decisions
 
 
-def _decide(draft: Draft, at: int, review: str, calls: Mapping[str, Call]) -> Decision:
-    question = draft.prompt.ask(review)
-    first = calls.get(hash_json(question))
-    if first is None:
-        return Decision(ask=question)
-    query, faults = _judge(draft, at, first)
-    if not faults or faults[0].kind == "refused":
-        return Decision(query=query, faults=faults, tries=1)
-    again = draft.prompt.ask_again(review, first.text, [fault.what for fault in faults])
-    second = calls.get(hash_json(again))
-    if second is None:
-        return Decision(ask=again, faults=faults, tries=1)
-    query, faults = _judge(draft, at, second)
-    return Decision(query=query, faults=faults, tries=2)
+def _answered(decisions: list[Decision], calls: Mapping[str, Call]) -> dict[int, Call]:
+    """The answers to what is open, by place."""
+    asked = {at: hash_json(d.ask) for at, d in enumerate(decisions) if d.ask is not None}
+    return {at: calls[key] for at, key in asked.items() if key in calls}
 
 
-def _judge(draft: Draft, at: int, call: Call) -> tuple[str | None, tuple[Fault, ...]]:
-    """The query that an answer is, or what is wrong with it."""
-    text = tidy_query(call.text)
-    faults = form_faults(text, call.finish_reason, call.refusal)
-    faults += leaks(tuple(words([text])[0]), draft.identities[at], draft.review_words[at])
-    return (None if faults else text), tuple(faults)
+def _judge(draft: Draft, answers: Mapping[int, Call]) -> dict[int, tuple[Call, Decision]]:
+    """The answers, each with the query that it is or what is wrong with it."""
+    texts = [tidy_query(call.text) for call in answers.values()]
+    judged = {}
+    for (at, call), text, said in zip(answers.items(), texts, words(texts).to_list(), strict=True):
+        faults = form_faults(text, call.finish_reason, call.refusal)
+        faults += leaks(tuple(said), draft.identities[at], draft.review_words[at])
+        query = None if faults else text
+        judged[at] = call, Decision(query=query, faults=tuple(faults))
+    return judged
 
 
 # -------------------------------------------------------------------------------------- asking
