@@ -68,6 +68,12 @@ def test_ranks_and_scores_of_the_models_in_both(board: Board, tmp_path: Path, te
     assert line[1:] == ["only here: c", "only there: z"]
 
 
+def test_a_control_takes_part_where_the_file_names_it(board: Board, tmp_path: Path) -> None:
+    found = against(board, file(tmp_path, "model,rank\nb,1\npopularity,2\n"))
+    assert found.pairs == {"b": "b", "popularity": "popularity"}
+    assert set(found.only_here) == {"org/A", "c", "d"}
+
+
 def test_an_opposite_order_is_negative(board: Board, tmp_path: Path) -> None:
     assert against(board, file(tmp_path, "model,rank\na,3\nb,2\nd,1\n")).spearman.value == -1.0
 

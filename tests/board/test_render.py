@@ -164,6 +164,14 @@ def test_a_spread_over_seeds_stands_beside_the_mean_and_is_explained(wide_board:
     assert "3 seeds" in text
 
 
+def test_a_spread_of_nothing_is_not_shown(entries: Callable[..., Any], record: Make) -> None:
+    seeds = [record(encoder="a", spec={"seed": seed}) for seed in (0, 1)]
+    text = shown(make_board(sort_out(entries(*seeds))))
+    assert "0.1000" in text
+    assert "s.0000" not in text
+    assert "standard deviation" not in text
+
+
 def test_a_rank_has_its_interval_where_that_says_more(tree_board: Board) -> None:
     rows = [
         replace(tree_board.rows[0], rank_low=1, rank_high=2),

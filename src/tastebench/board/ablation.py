@@ -168,15 +168,15 @@ def _values(cells: Sequence[Cell], setting: str) -> tuple[str, ...]:
     if len(values) > 1:
         return tuple(values)
     known = {_RECIPE, *(key for cell in cells for key in cell.record.spec.params)}
+    fix = "name the recommender once a value in the plan, with `params` of its own"
     if values:
         why = f"all runs have {setting}={values[0]}, so there is nothing to compare"
     elif setting in known:
         why = f"{setting} was searched by a grid: its values are no runs of their own"
     else:
         why = f"no run has a setting {setting!r}: {did_you_mean(setting, known)}"
-    raise UsageError(
-        why, fix="name the recommender once a value in the plan, with `params` of its own"
-    )
+        fix = f"--compare {_RECIPE}"
+    raise UsageError(why, fix=fix)
 
 
 _Place = tuple[str, str]

@@ -66,14 +66,16 @@ class Correlated:
 
 
 def against(board: Board, path: Path) -> Against:
-    """How the Borda order of the board's models agrees with the one in a file.
+    """How the Borda order of the board's rows agrees with the one in a file.
+
+    A control that the file names takes part as well; one that it does not name is not missed.
 
     Raises:
         UsageError: There is no such file, or a name fits several models.
         DataError: The file does not hold a ranking.
     """
     ranking = read_ranking(path)
-    rows = {row.name: row for row in board.ranked if row.kind == "model"}
+    rows = {row.name: row for row in board.ranked}
     pairs = match(list(rows), list(ranking.values), ranking.source)
     sign = -1 if ranking.by == "rank" else 1
     here = np.array([rows[name].borda for name in pairs], dtype=np.float64)
@@ -85,7 +87,9 @@ def against(board: Board, path: Path) -> Against:
         spearman=spearman(here, there),
         kendall=kendall(here, there),
         pairs=pairs,
-        only_here=tuple(name for name in rows if name not in pairs),
+        only_here=tuple(
+            row.name for row in rows.values() if row.kind == "model" and row.name not in pairs
+        ),
         only_there=tuple(name for name in ranking.values if name not in taken),
     )
 

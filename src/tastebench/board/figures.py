@@ -35,8 +35,11 @@ def half(low: float | None, high: float | None, digits: int = 4) -> str | None:
 
 
 def spread(score: Score | None, digits: int = 4) -> str | None:
-    """Standard deviation over seeds, without the 0 before the point; None where there is none."""
-    if score is None or score.spread is None:
+    """Standard deviation over seeds, without the 0 before the point.
+
+    None where there is none, or where the seed changes nothing.
+    """
+    if score is None or not score.spread:
         return None
     return f"{score.spread:.{digits}f}".removeprefix("0")
 

@@ -82,7 +82,7 @@ def blocks(board: Board, width: int, symbols: Symbols) -> Iterator[Block]:
     """
     lines = lines_of(board)
     names = TextColumn((board.row_by,), tuple(map(Text, row_labels(board))), left=True)
-    ranks = _texts("#", [figures.rank(line) if isinstance(line, Row) else "" for line in lines])
+    ranks = TextColumn((" #",), tuple(Text(_rank(line)) for line in lines), left=True)
     kinds = TextColumn(("",), tuple(Text(_kind(line), "dim") for line in lines), left=True)
     return flow([ranks, names, kinds], names, _groups(board, symbols), width)
 
@@ -232,6 +232,12 @@ def _costs(board: Board) -> list[TextColumn]:
 
 def _texts(head: str, cells: Sequence[str]) -> TextColumn:
     return TextColumn(tuple(head.split("\n")), tuple(map(Text, cells)))
+
+
+def _rank(line: Line) -> str:
+    """A rank in two places, its interval behind."""
+    own, _, interval = (figures.rank(line) if isinstance(line, Row) else "").partition(" ")
+    return f"{own:>2} {interval}".rstrip()
 
 
 def _kind(line: Line) -> str:

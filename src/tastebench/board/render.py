@@ -109,8 +109,8 @@ def _foot(board: Board, symbols: Symbols) -> Iterator[Text]:
     if board.summary:
         yield Text(board.summary, style="bold")
         yield Text()
-    for line in figures.agreement_lines(board):
-        yield Text(line)
+    if agreement := figures.agreement_lines(board):
+        yield from map(Text, agreement)
         yield Text()
     best = "bold" if not symbols.best else symbols.best
     second = "underlined" if not symbols.second else symbols.second
@@ -135,8 +135,8 @@ def _foot(board: Board, symbols: Symbols) -> Iterator[Text]:
 
 def _spread(board: Board) -> str:
     scores = (row.scores.get(column.key) for row in board.rows for column in board.columns)
-    known = any(score is not None and score.spread is not None for score in scores)
-    return "; s standard deviation over the seeds" if known else ""
+    known = any(figures.spread(score) is not None for score in scores)
+    return "; s standard deviation over the seeds, where it is not 0" if known else ""
 
 
 def _shortened(board: Board) -> list[str]:

@@ -114,7 +114,7 @@ def _panel(part: str, points: list[dict[str, Any]], lines: list[dict[str, Any]])
     width, height = _PANEL
     low, high = _span([*points, *lines])
     sizes = [point["parameters"] for point in points]
-    left, right = min(sizes) / 2, max(sizes) * 10  # labels stand to the right of their points
+    left, right = min(sizes) / 6, max(sizes) * 10  # room for the labels of lines and points
     character = _CHARACTER / width * math.log10(right / left)  # its width in decades
     line = _LINE / height * (high - low)
     _place(
