@@ -91,6 +91,7 @@ class SearchProblem:
         gain: The grade of each relevant item, float64, same shape as `relevance`.
         group: Group of each query (an index into `groups`), int32 `[n_queries]`.
         groups: Group names, e.g. `("short", "complex")`.
+        segments: Segment name to a label per query, e.g. `category`.
     """
 
     n_items: int
@@ -99,6 +100,7 @@ class SearchProblem:
     gain: Ragged
     group: np.ndarray
     groups: tuple[str, ...]
+    segments: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 Problem = SeqProblem | CfProblem | SearchProblem

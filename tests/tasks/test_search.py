@@ -126,3 +126,23 @@ def test_a_query_with_two_answers_is_measured_both_ways(
         "ndcg_pairwise@100": [1, 2, 1]
     }
     assert evaluation.means()["ndcg_pairwise@100"] == pytest.approx((2 + 2 * second) / 4)
+
+
+def test_queries_are_told_apart_by_the_category_of_their_first_answer() -> None:
+    """The ten most frequent by name, the first of equally frequent; lists count by their first."""
+    n = 12
+    items = pl.DataFrame(
+        {
+            "item_id": [f"i{i:02}" for i in range(n)],
+            "title": ["t"] * n,
+            "categories": [[f"c{i:02}", "x"] for i in range(n - 1)] + [None],
+        }
+    )
+    queries = pl.DataFrame({"query_id": [f"q{i:02}" for i in range(n)], "text": ["t"] * n})
+    relevance = pl.DataFrame(
+        {"query_id": [f"q{i:02}" for i in range(n)], "item_id": [f"i{i:02}" for i in range(n)]}
+    )
+    card = DatasetCard(name="d", title="D", tasks=("search",))
+    dataset = Dataset.create(card, Tables(items=items, queries=queries, relevance=relevance))
+    found = TASK.problem(dataset, TASK.protocol(dataset)).segments["category"]
+    assert found.tolist() == [*(f"c{i:02}" for i in range(10)), "other", "other"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from tastebench.contracts import Part, Queries, SearchProblem
 from tastebench.data.dataset import positions
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
 METRICS = ("ndcg@10", "recall@10", "ndcg@100", "recall@100", "mrr", "ndcg_pairwise@100")
+
+CATEGORIES = 10
+"""Categories that queries are told apart by; the rest are `other`."""
+
+OTHER_CATEGORY, NO_CATEGORY = "other", "none"
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
@@ -54,14 +60,35 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SearchProblem:
     row = positions(relevant["query_id"], queries["query_id"])
     item = positions(relevant["item_id"], dataset.item_ids).astype(np.int32)
     groups = queries["group"].unique(maintain_order=True)
+    answers = Ragged.from_rows(row, item, len(queries))
     return SearchProblem(
         n_items=dataset.n_items,
         n_queries=len(queries),
-        relevance=Ragged.from_rows(row, item, len(queries)),
+        relevance=answers,
         gain=Ragged.from_rows(row, relevant["grade"].to_numpy(), len(queries)),
         group=positions(queries["group"], groups).astype(np.int32),
         groups=tuple(groups),
+        segments=_categories(dataset.tables.items, answers),
     )
+
+
+def _categories(items: pl.DataFrame, answers: Ragged) -> dict[str, np.ndarray]:
+    """The category of each query's first right answer, the frequent ones by name.
+
+    Nothing where the items have no column `category` (or `categories`, whose first counts).
+    """
+    name = next((name for name in ("category", "categories") if name in items.columns), None)
+    if name is None:
+        return {}
+    column = items[name].list.first() if isinstance(items[name].dtype, pl.List) else items[name]
+    of_item = column.cast(pl.String).fill_null(NO_CATEGORY).to_numpy()
+    labels = np.full(len(answers), NO_CATEGORY, dtype=object)
+    answered = answers.lengths > 0
+    labels[answered] = of_item[answers.values[answers.offsets[:-1][answered]]]
+    names, place, count = np.unique(labels[answered], return_inverse=True, return_counts=True)
+    frequent = np.argsort(-count, kind="stable")[:CATEGORIES]
+    labels[answered] = np.where(np.isin(place, frequent), names[place], OTHER_CATEGORY)
+    return {"category": labels.astype(str)}
 
 
 def ask(problem: SearchProblem, protocol: TaskProtocol, part: Part, forms: QueryForms) -> Asked:
@@ -80,7 +107,10 @@ def ask(problem: SearchProblem, protocol: TaskProtocol, part: Part, forms: Query
             queries=take(queries, answerable),
             relevant=problem.relevance[answerable],
             gain=problem.gain[answerable],
-            segments={"group": np.array(problem.groups)[problem.group[answerable]]},
+            segments={
+                "group": np.array(problem.groups)[problem.group[answerable]],
+                **{name: labels[answerable] for name, labels in problem.segments.items()},
+            },
             counts={"excluded_no_target": int((~answerable).sum())},
         ),
         protocol.limit,
