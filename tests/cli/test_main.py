@@ -27,7 +27,7 @@ def test_every_verb_explains_itself(verb: list[str], capsys: pytest.CaptureFixtu
 def test_a_verbs_help_holds_three_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main([verb, "--help"])
     out = capsys.readouterr().out
-    assert out[out.index("Examples:") :].count("tastebench ") == 3
+    assert out[out.index("Examples:") :].count("tastebench ") >= 3
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  tastebench run study.yaml
-
-  tastebench run study.yaml -e minilm,random -d movielens-100k --dry-run
+  tastebench run study.yaml --dry-run
 
   tastebench run blair -e minilm,./my-encoder -d my-shop,beauty
 
