@@ -23,6 +23,11 @@ def write(draft: Draft, client: Any) -> list[Any]:
         return write_queries(draft, calls, client)
 
 
+def write_anew(draft: Draft, client: Any) -> list[Any]:
+    draft.kept.unlink()
+    return write(draft, client)
+
+
 def test_good_answers_become_queries(draft: Draft, chat: Any, reply: Reply) -> None:
     """T15: every drawn review is asked about once, and nothing of the item is told."""
     model = chat(reply)
@@ -63,6 +68,9 @@ def test_who_does_not_speak_of_themselves_is_counted_and_kept(draft: Draft, chat
     decisions = write(draft, chat(lambda conversation: "Something warm to read by."))
     found = account(draft, decisions)
     assert (found["kept"], found["not_first_person"]) == (N_GOOD, N_GOOD)
+    assert found["unrelated"] == N_GOOD  # "warms" is not "warm", and "by" is too short to count
+    found = account(draft, write_anew(draft, chat(lambda conversation: "For hours of cats.")))
+    assert (found["kept"], found["unrelated"]) == (N_GOOD, 0)
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 17, N_GOOD, N_GOOD + 5])

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PER_MESSAGE = 4
 """Tokens around a message's words, for estimates."""
+_SHORT = 3
+"""Letters of a word that says little."""
 USUAL_SECONDS = 2.0
 """What a request takes, for estimates, before one was made."""
 
@@ -345,7 +347,22 @@ def account(draft: Draft, decisions: list[Decision]) -> dict[str, Any]:
             sorted(Counter(k for d in dropped for k in {f.kind for f in d.faults}).items())
         ),
         "reviews_dropped": draft.reviews.dropped,
+        "unrelated": _unrelated(draft, decisions),
     }
-    if draft.dataset.card.language == "en":  # a sign of weak queries, no reason to drop one
+    # Signs of a weak model, no reason to drop a query.
+    if draft.dataset.card.language == "en":
         found["not_first_person"] = sum(not is_first_person(d.query or "") for d in kept)
     return found
+
+
+def _unrelated(draft: Draft, decisions: list[Decision]) -> int:
+    """How many queries share no word with their review, short ones left aside: likely babble."""
+    said = words([decision.query for decision in decisions]).to_list()
+    shared = (
+        {word for word in set(query) & set(review) if len(word) > _SHORT or not word.isascii()}
+        for query, review in zip(said, draft.review_words, strict=True)
+    )
+    return sum(
+        decision.query is not None and not common
+        for decision, common in zip(decisions, shared, strict=True)
+    )

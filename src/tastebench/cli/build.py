@@ -228,6 +228,8 @@ def _finish(dataset: Dataset, calls: Calls, paid: Price | None, as_json: bool) -
         _say(f"  {rows:,} dropped for: {kind}")
     if counts.get("not_first_person"):
         _say(f"  note: {counts['not_first_person']:,} do not speak in the first person")
+    if counts["unrelated"]:
+        _say(f"  note: {counts['unrelated']:,} share no word with their review: read some of them")
     _say(f"used: {used.requests:,} answers, {used.tokens:,} tokens{money}")
     if as_json:
         summary = {"name": dataset.name, "fingerprint": dataset.fingerprint, **built}
