@@ -31,7 +31,7 @@ def test_items_know_whether_their_vectors_are_nested(
     tiny: Dataset, tmp_path: Path, nested: bool
 ) -> None:
     """T9: the encoder's card says it, and the vectors are read in another process."""
-    job = EncodeJob(tmp_path, "tiny", "f", "constant", "1", "title", (), 0.0, 1)
+    job = EncodeJob(tmp_path, "tiny", "f", "constant", "constant", "1", "title", (), 0.0, 1)
     encode(job, Constant(nested), Surroundings())
     spec = RunSpec(
         task="cf",

@@ -204,9 +204,9 @@ def _missing(name: str, error: TastebenchError, texts: int) -> Missing:
     """What is known of an encoder that is not here."""
     from tastebench.encoders import ENCODERS
 
-    if name not in ENCODERS:
+    known = ENCODERS.get(name) if name in ENCODERS else None
+    if known is None or known.needs not in ("download", "key"):
         return Missing("encoder", name, error.what, fix=error.fix)
-    known = ENCODERS.get(name)
     return Missing(
         "encoder",
         name,
