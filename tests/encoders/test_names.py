@@ -36,6 +36,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="does not exist") as caught:
         get_encoder(tmp_path / "no-model")
     assert str(tmp_path / "no-model") in caught.value.where
+    with pytest.raises(DataError, match="does not exist"):  # a path, though hub names look so too
+        get_encoder("./no-model")
 
 
 def test_names_and_cards_cost_no_model():

@@ -116,16 +116,39 @@ def override(
     datasets: list[str] | None,
     models: list[str] | None,
 ) -> Plan:
-    """The plan with other encoders, datasets or recommenders where they are given."""
+    """The plan with other encoders, datasets or recommenders where they are given.
+
+    What the plan's grid searches and none of the recommenders given has is left out, and said.
+    """
+    from tastebench.runs.expand import grid_left_behind
     from tastebench.runs.plan import make_plan
 
     value = plan.model_dump(exclude_unset=True)
     for key, names in (("encoders", encoders), ("datasets", datasets), ("recommenders", models)):
         if names:
             chosen = [name for entry in names for name in entry.split(",") if name]
-            known = {c["name"]: c for c in value.get(key) or () if isinstance(c, dict)}
-            value[key] = [known.get(name, name) for name in chosen]
-    return make_plan(value, where="command line")
+            named = [c for c in value.get(key) or () if isinstance(c, dict)]
+            value[key] = [
+                choice
+                for name in chosen
+                for choice in [c for c in named if c["name"] == name] or [name]
+            ]
+    found = make_plan(value, where="command line")
+    left = grid_left_behind(plan, found) if models and plan.grid else ()
+    if left:
+        typer.echo(
+            f"the plan's grid of {', '.join(left)} is left out: none of "
+            f"{', '.join(value_names(found))} has it",
+            err=True,
+        )
+        value["grid"] = {key: values for key, values in plan.grid.items() if key not in left}
+        found = make_plan(value, where="command line")
+    return found
+
+
+def value_names(plan: Plan) -> list[str]:
+    """The plan's recommenders, each once."""
+    return list(dict.fromkeys(choice.name for choice in plan.recommenders or ()))
 
 
 def carry_out(plan: Plan, options: Options) -> Todo:

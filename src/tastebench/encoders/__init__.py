@@ -105,7 +105,7 @@ def get_encoder(
 def _unknown(name: str, pooling: Pooling | None, trusted: bool) -> Encoder:
     """A model that only its folder, here or on the hub, says something of."""
     hub = HUB_NAME.fullmatch(name)
-    if hub is None or Path(name).is_dir():
+    if hub is None or name.startswith((".", "~", "/")) or Path(name).is_dir():
         return open_any(find_model(name, trust_remote_code=trusted), pooling)
     card = EncoderCard(hub["repository"], source=hub["repository"])
     if pooling is not None:

@@ -24,6 +24,8 @@ NO_KEY = "none"
 # A model's name may hold colons, slashes and @ itself: `@cf/baai/bge-m3`, `qwen3-embedding:0.6b`.
 _NAME = re.compile(r"(?P<model>.+?)(@(?P<url>https?://.*))?", re.DOTALL)
 _ADDRESS_WITHOUT_SCHEME = re.compile(r".+@(localhost\b|\[|[\w.-]+:\d|[\w-]+(\.[\w-]+)+/).*")
+# `M@` and `M@https:/host`: meant as an address, and no model is called so.
+_BROKEN_ADDRESS = re.compile(r".+@(https?(:.*)?)?", re.DOTALL | re.IGNORECASE)
 _EXAMPLE = "e.g. openai:text-embedding-3-small, or openai:all-minilm@http://localhost:11434/v1"
 
 
@@ -69,6 +71,12 @@ class Endpoint:
         if url is None and _ADDRESS_WITHOUT_SCHEME.fullmatch(model):
             raise UsageError(
                 "the address of a remote model begins with http:// or https://",
+                where=f"{PREFIX}{model.partition('@')[0]}@...",
+                fix=_EXAMPLE,
+            )
+        if url is None and _BROKEN_ADDRESS.fullmatch(model):
+            raise UsageError(
+                "behind the @ of a remote model's name stands no whole address",
                 where=f"{PREFIX}{model.partition('@')[0]}@...",
                 fix=_EXAMPLE,
             )

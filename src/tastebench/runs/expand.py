@@ -375,14 +375,7 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def _check_grid(plan: Plan, resources: Resources) -> None:
     """Every key of the plan's grid must belong to some recommender of the plan."""
-    from tastebench.tasks import TASKS
-
-    if plan.recommenders is None:
-        names = plan.tasks or TASKS.names()
-        cards = [resources.recommender(TASKS.get(name).default_recommender) for name in names]
-    else:
-        cards = [resources.recommender(choice.name) for choice in plan.recommenders]
-    known = {key for card in cards for key in card.config.model_fields}
+    known = _hyper_parameters(plan, resources)
     for key in plan.grid:
         if key not in known:
             raise UsageError(
@@ -390,6 +383,26 @@ def _check_grid(plan: Plan, resources: Resources) -> None:
                 f"{did_you_mean(key, known)}",
                 where=f"grid of plan {plan.name!r}",
             )
+
+
+def grid_left_behind(before: Plan, after: Plan) -> tuple[str, ...]:
+    """Keys of a plan's grid that its recommenders have and those in their place have not."""
+    nothing_brought = Resources({}, {})
+    were = _hyper_parameters(before, nothing_brought)
+    are = _hyper_parameters(after, nothing_brought)
+    return tuple(key for key in before.grid if key in were - are)
+
+
+def _hyper_parameters(plan: Plan, resources: Resources) -> set[str]:
+    """What a grid of the plan can search."""
+    from tastebench.tasks import TASKS
+
+    if plan.recommenders is None:
+        names = plan.tasks or TASKS.names()
+        cards = [resources.recommender(TASKS.get(name).default_recommender) for name in names]
+    else:
+        cards = [resources.recommender(choice.name) for choice in plan.recommenders]
+    return {key for card in cards for key in card.config.model_fields}
 
 
 def searched(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[str, list[Any]]:
