@@ -41,9 +41,11 @@ class WhiteningExperts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, d]` to `[n, h]`."""
-        gates, dropout = self._gates(x), self.dropout if self.training else 0.0
-        mixed: Tensor = _Mixture.apply(x, gates, self.weight, dropout)  # type: ignore[no-untyped-call]
-        return mixed - gates @ torch.einsum("hgd,gd->gh", self.weight, self.shift)
+        dropout = self.dropout if self.training else 0.0
+        mixed: Tensor = _Mixture.apply(  # type: ignore[no-untyped-call]
+            x, self._gates(x), self.weight, self.shift, dropout
+        )
+        return mixed
 
     def _gates(self, x: Tensor) -> Tensor:
         logits = x @ self.gate
@@ -56,44 +58,49 @@ class WhiteningExperts(nn.Module):
 class _Mixture(torch.autograd.Function):
     """The sum over experts as one matrix product, `[n, G * d] x [G * d, h]`, piece by piece.
 
-    Shifts are left out: they are subtracted behind it, once an expert instead of once an item. The
-    experts' inputs, weighted by the gate, are `G` times as large as `x`; they exist a piece of
+    The experts' inputs, weighted by the gate, are `G` times as large as `x`; they exist a piece of
     rows at a time and are made again for the gradient from the one thing that was drawn, the mask.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gates: Tensor, weight: Tensor, dropout: float) -> Tensor:
-        n, (h, *each) = len(x), weight.shape
-        keep, scale = keep_mask((n, *each), dropout, x.device)
-        ctx.save_for_backward(x, gates, weight, keep)
+    def forward(
+        ctx: Any, x: Tensor, gates: Tensor, weight: Tensor, shift: Tensor, dropout: float
+    ) -> Tensor:
+        n, flat = len(x), weight.detach().flatten(1)
+        keep, scale = keep_mask((n, *shift.shape), dropout, x.device)
+        ctx.save_for_backward(x, gates, weight, shift, keep)
         ctx.scale, ctx.work = scale, _work_dtype(x)
-        flat = weight.detach().flatten(1).to(ctx.work)
-        mixed = torch.empty(n, h, device=x.device)
+        flat = flat.to(ctx.work)
+        mixed = torch.empty(n, len(weight), device=x.device)
         with torch.autocast(x.device.type, enabled=False):
-            for rows in _pieces(n, flat.shape[1]):
-                weighted = _dropped(x, keep, scale, rows) * gates[rows, :, None]
-                mixed[rows] = functional.linear(weighted.flatten(1).to(ctx.work), flat)
+            for rows in _pieces(n, shift.numel()):
+                shifted = _shifted(x, keep, shift, scale, rows)
+                weighted = shifted.mul_(gates[rows, :, None]).flatten(1)
+                mixed[rows] = functional.linear(weighted.to(ctx.work), flat)
         return mixed
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, Tensor, None]:
-        x, gates, weight, keep = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
+        x, gates, weight, shift, keep = ctx.saved_tensors
         flat, grad = weight.flatten(1).to(ctx.work), grads[0].to(ctx.work)
         grad_weight, grad_gates = torch.zeros_like(weight).flatten(1), torch.empty_like(gates)
-        for rows in _pieces(len(x), flat.shape[1]):
-            back = (grad[rows] @ flat).float().view(-1, *weight.shape[1:])
-            dropped = _dropped(x, keep, ctx.scale, rows)
-            grad_gates[rows] = torch.linalg.vecdot(back, dropped)
-            weighted = dropped * gates[rows, :, None]
-            grad_weight += grad[rows].T @ weighted.flatten(1).to(ctx.work)
-        return None, grad_gates, grad_weight.view_as(weight), None
+        grad_shift = torch.zeros_like(shift)
+        for rows in _pieces(len(x), shift.numel()):
+            gate = gates[rows, :, None]
+            back = (grad[rows] @ flat).float().view(-1, *shift.shape)
+            shifted = _shifted(x, keep, shift, ctx.scale, rows)
+            grad_gates[rows] = torch.linalg.vecdot(back, shifted)
+            grad_shift -= back.mul_(gate).sum(dim=0)
+            weighted = shifted.mul_(gate).flatten(1).to(ctx.work)
+            grad_weight += grad[rows].T @ weighted
+        return None, grad_gates, grad_weight.view_as(weight), grad_shift, None
 
 
-def _dropped(x: Tensor, keep: Tensor | None, scale: float, rows: slice) -> Tensor:
-    """`Dropout(x)` of every expert, `[rows, G, d]`; `[rows, 1, d]` where nothing is dropped."""
+def _shifted(x: Tensor, keep: Tensor | None, shift: Tensor, scale: float, rows: slice) -> Tensor:
+    """`Dropout(x) - b_k` of every expert, `[rows, G, d]`."""
     each = (x[rows] * scale)[:, None, :]
     # Torch multiplies a mask and a number many times slower than two numbers, hence the conversion.
-    return each if keep is None else keep[rows].to(x.dtype).mul_(each)
+    return each - shift if keep is None else keep[rows].to(x.dtype).mul_(each).sub_(shift)
 
 
 def _pieces(n: int, width: int) -> list[slice]:
