@@ -80,7 +80,12 @@ class FakeChat:
         self.asked: list[Conversation] = []
 
     def answers(
-        self, conversations: Sequence[Conversation], *, max_tokens: int, temperature: float | None
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        refused_too: bool,
     ) -> Iterator[tuple[int, Answer]]:
         # Backwards: nothing may rest on the order in which answers come.
         for index in reversed(range(len(conversations))):

@@ -145,6 +145,33 @@ def test_the_same_command_again_asks_nothing_and_makes_the_same(
     assert run(*shop, "--seed", "1", "--name", "others").exit_code == 0
 
 
+def test_a_review_that_the_server_refuses_is_dropped_and_counted(
+    shop: list[str], server: RemoteServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTEBENCH_REMOTE_CONCURRENCY", "1")
+    server.faults += [Fault("status", status=400, message="content filter")]
+    found = json.loads(run(*shop, "--json").stdout)
+    assert (found["counts"]["dropped"], found["counts"]["dropped_for"]["refused"]) == (4, 1)
+    asked = len(server.requests)
+    assert json.loads(run(*shop, "--json").stdout)["fingerprint"] == found["fingerprint"]
+    assert len(server.requests) == asked
+
+
+def test_a_server_that_refuses_every_request_stops_the_build(
+    shop: list[str], server: RemoteServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTEBENCH_REMOTE_CONCURRENCY", "1")
+    server.faults += [Fault("status", status=400, message="no such parameter")] * 9
+    result = run(*shop)
+    assert isinstance(result.exception, RemoteError) and "no such param" in str(result.exception)
+    assert len(server.requests) <= 9  # eight, and perhaps one that was under way
+    server.faults.clear()
+    assert run(*shop).stdout.startswith("my-shop-queries: 21 queries")  # nothing was held against
+    server.faults += [Fault("status", status=400, message="no such parameter")] * 3
+    few = run(*shop, "--name", "few", "--n", "3", "--seed", "1")
+    assert isinstance(few.exception, RemoteError)
+
+
 def test_a_kill_loses_nothing_that_was_kept(
     shop: list[str], server: RemoteServer, home: Path
 ) -> None:

@@ -12,7 +12,9 @@ import typer
 
 import tastebench
 from tastebench import cli
+from tastebench.cli.run import override
 from tastebench.errors import DataError, DependencyError, UsageError
+from tastebench.suites import find_plan
 
 VERBS = ["quickstart", "run", "board", "list", "show", "doctor"]
 
@@ -65,6 +67,23 @@ def test_what_cannot_be_meant_ends_with_2_and_a_hint_on_stderr(
     assert captured.out == ""
     assert message in " ".join(captured.err.split())
     assert "Traceback" not in captured.err
+
+
+def test_other_recommenders_leave_a_grid_behind_that_they_cannot_search(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    arguments = ["run", "blair", "--dry-run", "-d", "storefront", "-m", "bm25"]
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "grid of lr is left out: bm25 cannot search it" in captured.err
+    assert cli.main([*arguments, "--set", "grid.lrr=[1]"]) == 2
+    assert "hyper-parameter 'lrr'" in capsys.readouterr().err
+
+
+def test_a_recommender_that_a_plan_names_twice_stays_twice() -> None:
+    plan = override(find_plan("blair", preset="adaptors"), None, None, ["unisrec"])
+    assert plan.recommenders is not None
+    assert [choice.params["adaptor"] for choice in plan.recommenders] == ["pca", "mrl"]
 
 
 def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +157,16 @@ def test_a_name_of_two_kinds_is_shown_as_both(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "encoder random" in out
     assert "recommender random" in out
+
+
+def test_hyper_parameters_are_shown_with_their_meaning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.main(["show", "alpharec-original"])
+    assert "    lr: 0.0005\n      Learning rate of Adam.\n" in capsys.readouterr().out
+    cli.main(["show", "alpharec-original", "--json"])
+    found = json.loads(capsys.readouterr().out)["recommender"]["hyper-parameters"]
+    assert found["lr"] == {"default": 5e-4, "meaning": "Learning rate of Adam."}
 
 
 def test_the_doctor_says_where_things_are_and_what_to_mend(

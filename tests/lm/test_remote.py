@@ -360,6 +360,19 @@ def test_answers_can_be_kept_one_by_one_until_something_fails(server: RemoteServ
     assert len(server.requests) == 3
 
 
+def test_a_request_refused_for_what_it_says_need_not_stop_the_others(server: RemoteServer) -> None:
+    server.faults += [None, Fault("status", status=400, message="filtered")]
+    asked = client(server, Limits(concurrency=1))
+    conversations = [ask(str(i)) for i in range(3)]
+    found = dict(asked.answers(conversations, max_tokens=5, refused_too=True))
+    assert [found[i].text for i in range(3)] == ["yes 0", "", "yes 2"]
+    assert (found[1].finish_reason, found[1].usage.tokens) == ("refused", 0)
+    assert "filtered" in str(found[1].error)
+    server.faults += [Fault("status", status=401, message="who are you")]
+    with pytest.raises(RemoteError, match="who are you"):
+        list(asked.answers(conversations, max_tokens=5, refused_too=True))
+
+
 def reply(choice: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda body: choice
 

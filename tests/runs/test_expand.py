@@ -9,7 +9,7 @@ from tastebench.contracts import EncoderCard
 from tastebench.data.dataset import Dataset
 from tastebench.errors import UsageError
 from tastebench.recommenders import get_recommender
-from tastebench.runs.expand import Expansion, Resources, expand
+from tastebench.runs.expand import Expansion, Resources, expand, grid_left_behind
 from tastebench.runs.plan import make_plan
 
 CARDS = {
@@ -123,6 +123,13 @@ def test_a_grid_belongs_to_those_who_have_the_parameter_and_to_the_first_seed(
     assert first.budget.trials == 2
     assert popular.spec.grid == {}
     assert popular.winner_hash is None
+
+
+def test_what_other_recommenders_cannot_search_is_known() -> None:
+    plan = {"name": "s", "datasets": ["d"], "grid": {"lr": [1], "epochs": [1], "lrr": [1]}}
+    before = make_plan({**plan, "recommenders": ["unisrec", "my-own"]})
+    after = make_plan({**plan, "recommenders": ["bm25"]})
+    assert grid_left_behind(before, after) == ("lr", "epochs")  # lrr is a mistake, and stays one
 
 
 def test_a_recommenders_own_grid_and_parameters_win(tiny: Dataset) -> None:

@@ -32,11 +32,14 @@ from tastebench.lm.spending import BudgetError, Price, estimate_tokens
 
 if TYPE_CHECKING:
     from tastebench.lm.answers import Answer
+    from tastebench.lm.endpoint import RemoteError
 
 PER_MESSAGE = 4
 """Tokens around a message's words, for estimates."""
 _SHORT = 3
 """Letters of a word that says little."""
+REFUSED_IN_A_ROW = 8
+"""So many requests refused one after the other are no matter of what a review says."""
 USUAL_SECONDS = 2.0
 """What a request takes, for estimates, before one was made."""
 
@@ -45,7 +48,12 @@ class Chat(Protocol):
     """What is asked: `tastebench.lm.remote.Client` is one."""
 
     def answers(
-        self, conversations: list[Conversation], *, max_tokens: int, temperature: float | None
+        self,
+        conversations: list[Conversation],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        refused_too: bool,
     ) -> Iterator[tuple[int, Answer]]:
         """`(index, answer)` as they come."""
         ...
@@ -220,7 +228,8 @@ def write_queries(
 
     Raises:
         BudgetError: The cap is reached; what was answered is kept.
-        RemoteError: The server cannot be asked; what was answered is kept.
+        RemoteError: The server cannot be asked, or refuses every request; what was answered is
+            kept. A request that it refuses among others has its review dropped.
     """
     while True:
         decisions = decide(draft, calls)
@@ -242,21 +251,35 @@ def _ask(
 ) -> None:
     keys = list(open_)
     answers = client.answers(
-        list(open_.values()), max_tokens=prompt.max_tokens, temperature=prompt.temperature
+        list(open_.values()),
+        max_tokens=prompt.max_tokens,
+        temperature=prompt.temperature,
+        refused_too=True,
     )
+    answered = any(call.finish_reason != "refused" for call in calls.values())
+    refused: list[tuple[Call, RemoteError]] = []  # kept once others are answered
     for done, (index, answer) in enumerate(answers, start=1):
-        calls.add(
-            Call(
-                key=keys[index],
-                prompt=prompt.hash,
-                text=answer.text,
-                finish_reason=answer.finish_reason,
-                refusal=answer.refusal,
-                prompt_tokens=answer.usage.prompt_tokens,
-                completion_tokens=answer.usage.completion_tokens,
-                seconds=round(answer.usage.seconds, 3),
-            )
+        call = Call(
+            key=keys[index],
+            prompt=prompt.hash,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            refusal=answer.refusal,
+            prompt_tokens=answer.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens,
+            seconds=round(answer.usage.seconds, 3),
         )
+        if answer.error is None:
+            calls.add(call)
+            answered = True
+        else:
+            refused.append((call, answer.error))
+        if len(refused) == REFUSED_IN_A_ROW or (done == len(keys) and not answered):
+            raise refused[0][1]
+        if answered and (answer.error is None or done == len(keys)):
+            for held, _ in refused:
+                calls.add(held)
+            refused.clear()
         progress(done, len(keys))
 
 

@@ -127,28 +127,22 @@ def override(
     for key, names in (("encoders", encoders), ("datasets", datasets), ("recommenders", models)):
         if names:
             chosen = [name for entry in names for name in entry.split(",") if name]
-            named = [c for c in value.get(key) or () if isinstance(c, dict)]
-            value[key] = [
-                choice
-                for name in chosen
-                for choice in [c for c in named if c["name"] == name] or [name]
-            ]
+            known: dict[str, list[Any]] = {}  # one name can stand for several, set differently
+            for choice in value.get(key) or ():
+                if isinstance(choice, dict):
+                    known.setdefault(choice["name"], []).append(choice)
+            value[key] = [choice for name in chosen for choice in known.get(name, [name])]
     found = make_plan(value, where="command line")
     left = grid_left_behind(plan, found) if models and plan.grid else ()
     if left:
         typer.echo(
-            f"the plan's grid of {', '.join(left)} is left out: none of "
-            f"{', '.join(value_names(found))} has it",
+            f"the plan's grid of {', '.join(left)} is left out: {', '.join(models or ())} "
+            "cannot search it",
             err=True,
         )
         value["grid"] = {key: values for key, values in plan.grid.items() if key not in left}
         found = make_plan(value, where="command line")
     return found
-
-
-def value_names(plan: Plan) -> list[str]:
-    """The plan's recommenders, each once."""
-    return list(dict.fromkeys(choice.name for choice in plan.recommenders or ()))
 
 
 def carry_out(plan: Plan, options: Options) -> Todo:
@@ -173,11 +167,12 @@ def carry_out(plan: Plan, options: Options) -> Todo:
 
 
 def told_missing(todo: Todo) -> list[str]:
-    """What is left out because it is not here, and what the plan would be with it."""
+    """What is not here, and what the plan would be with it."""
     if not todo.missing:
         return []
     whole = todo.gathered.whole
-    lines = [f"left out: {thing}" for thing in todo.missing]
+    how = "left out" if todo.plan.missing == "skip" else "missing"
+    lines = [f"{how}: {thing}" for thing in todo.missing]
     lines.append(
         f"with everything here the plan has {whole.runs:,} runs, {whole.fits:,} fits and "
         f"{whole.texts:,} items to encode"
@@ -205,6 +200,9 @@ def finish(todo: Todo, as_json: bool, hint: str | None = None) -> None:
             typer.echo(
                 f"failed: {record.spec.task} {record.spec.label}: {record.error.what}", err=True
             )
+        for fix in dict.fromkeys(record.error.fix for record in results.failed if record.error):
+            if fix:
+                typer.echo(f"fix:    {fix}", err=True)
         typer.echo("failed runs are done again with --redo failed", err=True)
         raise typer.Exit(SOME_FAILED)
 

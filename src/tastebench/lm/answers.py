@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tastebench.lm.endpoint import RefusedError
 from tastebench.lm.spending import Usage, estimate_tokens
 
 
@@ -36,6 +37,7 @@ class Answer:
         usage: Of this answer.
         refusal: The model's own words for declining, where the server tells them apart.
         tokens: With log-probabilities; None unless asked for and the server has them.
+        error: Why the server did not let the model answer; `finish_reason` is `refused` then.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Answer:
     usage: Usage
     refusal: str | None = None
     tokens: tuple[Token, ...] | None = None
+    error: RefusedError | None = None
 
 
 def read_vectors(value: Any, n: int) -> np.ndarray:

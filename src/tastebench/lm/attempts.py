@@ -26,6 +26,7 @@ class Problem:
         charged: The server may have done the work all the same.
         wait: Seconds for which the server asked to be left alone.
         reached: Somebody was there.
+        for_it: It is about this one request; others may well be answered.
     """
 
     what: str
@@ -34,6 +35,7 @@ class Problem:
     charged: bool = False
     wait: float | None = None
     reached: bool = True
+    for_it: bool = False
 
 
 def send(call: Callable[[], bytes], key: str) -> tuple[Any, None] | tuple[None, Problem]:
@@ -97,7 +99,9 @@ def _refused(error: Any, key: str) -> Problem:
         422: "export TASTEBENCH_REMOTE_TEXTS_PER_REQUEST=32, or see what the server says",
         429: "the provider's quota is used up: raise it there, then run again",
     }
-    return Problem(what, fixes.get(status, "see what the server says"), again=False)
+    for_it = status in {400, 413, 422} and error.code != "billing_hard_limit_reached"
+    fix = fixes.get(status, "see what the server says")
+    return Problem(what, fix, again=False, for_it=for_it)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -33,6 +33,10 @@ class RemoteError(DataError):
     """A remote model that cannot be asked, or whose answer cannot be used."""
 
 
+class RefusedError(RemoteError):
+    """A server will not answer this one request, e.g. for what its content filter finds in it."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A model behind an address. It never holds the key.

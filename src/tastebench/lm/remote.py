@@ -26,7 +26,7 @@ from tastebench.lm.answers import (
     read_vectors,
 )
 from tastebench.lm.attempts import Problem, send
-from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RemoteError
+from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RefusedError, RemoteError
 from tastebench.lm.spending import Budget, Limits, Pace, Price, Usage, estimate_tokens
 from tastebench.lm.threads import Stop, Stopped, each
 
@@ -171,6 +171,7 @@ class Client:
         temperature: float | None = None,
         seed: int | None = None,
         logprobs: int | None = None,
+        refused_too: bool = False,
     ) -> Iterator[tuple[int, Answer]]:
         """`(index, answer)` as they come, so that each can be kept before the next is paid for.
 
@@ -180,6 +181,8 @@ class Client:
             temperature: 0 takes the likeliest token each time; None is the server's default.
             seed: Of the server's sampling, where it honours one.
             logprobs: So many likeliest tokens a place, 0 for the chosen one alone; None for none.
+            refused_too: A request that the server refuses for what it says has an empty answer with
+                the error, and the others go on.
 
         Raises:
             RemoteError: The server could not be asked, or gave no answer. The answers under way are
@@ -196,7 +199,12 @@ class Client:
         }
 
         def work(index: int, stop: Stop) -> Answer:
-            return self._answer(conversations[index], options, max_tokens, stop)
+            try:
+                return self._answer(conversations[index], options, max_tokens, stop)
+            except RefusedError as error:
+                if not refused_too:
+                    raise
+                return Answer("", "refused", Usage(), refusal=error.what, error=error)
 
         return each(len(conversations), work, self.limits.concurrency)
 
@@ -265,7 +273,8 @@ class Client:
         too_long = problem.wait is not None and problem.wait > self.limits.longest_delay
         if not problem.again or too_long or attempt + 1 >= attempts:
             tried = f" ({attempt + 1} attempts)" if attempt else ""
-            raise RemoteError(
+            kind = RefusedError if problem.for_it else RemoteError
+            raise kind(
                 problem.what + tried,
                 where=f"{self.endpoint.model} at {self.endpoint.address}",
                 fix=problem.fix,

@@ -387,6 +387,11 @@ def _check_grid(plan: Plan, resources: Resources) -> None:
 
 def grid_left_behind(before: Plan, after: Plan) -> tuple[str, ...]:
     """Keys of a plan's grid that its recommenders have and those in their place have not."""
+    from tastebench.recommenders import RECOMMENDERS
+
+    known = [choice for choice in before.recommenders or () if choice.name in RECOMMENDERS]
+    if before.recommenders is not None:
+        before = before.model_copy(update={"recommenders": tuple(known)})
     nothing_brought = Resources({}, {})
     were = _hyper_parameters(before, nothing_brought)
     are = _hyper_parameters(after, nothing_brought)
