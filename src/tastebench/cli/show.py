@@ -41,7 +41,10 @@ def show(
     for kind, card in found.items():
         typer.echo(f"{kind} {name}")
         for key, value in card.items():
-            typer.echo(f"  {key}: {_plain(value)}")
+            if key == "hyper-parameters":
+                typer.echo("\n".join(_explained(value)))
+            else:
+                typer.echo(f"  {key}: {_plain(value)}")
 
 
 def find(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,6 +62,15 @@ def find(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         card = finder(name)
         if card is not None:
             yield kind, card
+
+
+def _explained(parameters: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Each hyper-parameter with its default, and below it what it means."""
+    yield "  hyper-parameters:"
+    for name, parameter in parameters.items():
+        yield f"    {name}: {json.dumps(parameter['default'], ensure_ascii=False)}"
+        for line in (parameter["meaning"] or "").splitlines():
+            yield f"      {line}".rstrip()
 
 
 def _plain(value: Any) -> str:
@@ -107,7 +119,10 @@ def _recommender(name: str) -> dict[str, Any] | None:
         "tasks": card.tasks,
         "representations": card.representations,
         "citation": card.citation,
-        "hyper-parameters": card.config().model_dump(mode="json"),
+        "hyper-parameters": {
+            name: {"default": value, "meaning": card.config.model_fields[name].description}
+            for name, value in card.config().model_dump(mode="json").items()
+        },
     }
 
 

@@ -48,7 +48,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
 class NoParameters(BaseModel):
     """The config of a recommender that has nothing to set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def get_recommender(name: str) -> RecommenderCard:

@@ -23,7 +23,7 @@ FLOOR = 0.25  # of the mean weight, for words in more than half of the texts
 class BM25Config(BaseModel):
     """Hyper-parameters of BM25."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     k1: float = Field(1.5, ge=0)
     """How much repeats of a word add: 0 counts presence only."""

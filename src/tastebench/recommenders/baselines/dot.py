@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 2**16
 class DotConfig(BaseModel):
     """How vectors are compared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     similarity: Literal["cosine", "dot"] = "cosine"
     """Cosine, or the plain inner product of the vectors as they were encoded."""

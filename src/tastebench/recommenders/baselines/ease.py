@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 1024
 class EASEConfig(BaseModel):
     """Hyper-parameters of EASE."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     l2: float = Field(250.0, gt=0)
     """Weight of the squared norm."""

@@ -27,7 +27,7 @@ _AT_ONCE = 2**23  # co-occurrences held at once
 class ItemKNNConfig(BaseModel):
     """Hyper-parameters of item-kNN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     neighbours: int = Field(100, ge=1)
     """Most similar items kept for each item."""
