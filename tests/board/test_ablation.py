@@ -258,6 +258,12 @@ def test_reduced_budgets_are_said_in_every_form(
     assert to_csv(found).splitlines()[1].endswith(",True")
 
 
+def test_names_do_not_break_the_table(ablation_of: Callable[..., Ablation], adapted: Make) -> None:
+    found = ablation_of("adaptor", *(adapted("cf", "a|b<i>", how) for how in ("pca", "mrl")))
+    row = to_markdown(found).splitlines()[2]
+    assert row.startswith(r"| a\|b\<i> | ")
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_is_wider_than_the_terminal(paired: Path, width: int) -> None:
     text = shown(read_ablation(paired, "adaptor"), width)

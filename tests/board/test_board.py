@@ -268,6 +268,28 @@ def test_the_newest_of_equal_runs_counts(board_of: Callable[..., Board], record:
         assert board.notes[0] == "1 run left out for a newer one of the same kind"
 
 
+def test_seeds_of_older_weights_are_no_seeds_of_the_new_ones(
+    board_of: Callable[..., Board], record: Make
+) -> None:
+    """A model that was changed under its name, and run again with fewer seeds."""
+
+    def one(seed: int, mean: float, weights: str, day: int) -> Record:
+        return record(
+            encoder="a",
+            means={"ndcg@10": mean},
+            spec={"seed": seed},
+            fingerprints={"dataset": "d" * 64, "encoder": weights},
+            created=f"2026-01-{day:02}T00:00:00+00:00",
+        )
+
+    board = board_of(one(0, 0.1, "old", 1), one(1, 0.1, "old", 2), one(0, 0.3, "new", 3))
+    score = board.rows[0].scores["seqrec/shop/ndcg@10"]
+    assert (score.mean, score.seeds) == (0.3, 1)
+    assert board.notes[0] == "2 runs left out for a newer one of the same kind"
+    both = board_of(one(0, 0.1, "old", 1), one(1, 0.3, "old", 2))
+    assert both.rows[0].scores["seqrec/shop/ndcg@10"].mean == pytest.approx(0.2)
+
+
 # ------------------------------------------------------------------- what may not stand together
 
 

@@ -99,3 +99,17 @@ def test_other_endings_and_boards_without_sizes_are_refused(
     with pytest.raises(UsageError, match="no encoder of known size has a score"):
         draw(unsized, tmp_path / "sizes.svg")
     assert not list(tmp_path.iterdir())
+
+
+def test_names_in_a_page_are_text(
+    entries: Callable[..., Any], record: Make, tmp_path: Path
+) -> None:
+    """A results folder may come from anyone: what it names must not run."""
+    name, suite = "openai:</script><script>alert(1)</script>", "</script><img src=x onerror=f()>"
+    cost = Cost(wall_seconds=1.0, parameters=Parameters(encoder=33_000_000))
+    one = record("seqrec", "unisrec", name, {"ndcg@10": 0.2}, cost=cost, suite=suite)
+    draw(make_board(sort_out(entries(one))), tmp_path / "sizes.html")
+    page = (tmp_path / "sizes.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "openai:\\u003c/script>\\u003cscript>alert(1)" in page

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tastebench.board import figures
 from tastebench.board.ablation import Ablation, Comparison, Difference
+from tastebench.board.export import plain
 from tastebench.board.layout import Block, TextColumn, flow
 from tastebench.board.model import Score
 from tastebench.board.render import print_block, symbols_for
@@ -96,13 +97,14 @@ def to_csv(found: Ablation) -> str:
 def to_markdown(found: Ablation) -> str:
     """A table and what it says; differences whose interval does not hold 0 are bold."""
     columns = [column for group in _groups(found, _Signs("±", "**", "**")) for column in group]
-    rows = [["", *("<br>".join(column.head) for column in columns)]]
+    rows = [["", *("<br>".join(map(plain, column.head)) for column in columns)]]
     rows.append([":--", *["--:"] * len(columns)])
     rows += [
-        [name, *(column.cells[i].plain for column in columns)] for i, name in enumerate(found.rows)
+        [plain(name), *(column.cells[i].plain for column in columns)]
+        for i, name in enumerate(found.rows)
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    notes = [f"- {note}" for note in (*says(found), *_notes(found))]
+    notes = [f"- {plain(note)}" for note in (*says(found), *_notes(found))]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 

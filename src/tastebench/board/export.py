@@ -97,7 +97,7 @@ def to_markdown(board: Board) -> str:
             _cells(
                 [
                     figures.rank(row),
-                    f"{_plain(row.name)}{kind}{marks}",
+                    f"{plain(row.name)}{kind}{marks}",
                     *(column.cell(row) for column in columns),
                     figures.points(row),
                     *(figures.number(values[i]) for values in averages.values()),
@@ -114,8 +114,8 @@ def to_markdown(board: Board) -> str:
         *(f"failed: {figures.failure_line(failure)}" for failure in board.failed),
     ]
     warning = ["**Preliminary: reduced budget.**", ""] if board.preliminary else []
-    foot = [f"- {_plain(note)}" for note in [*figures.agreement_lines(board), *notes]]
-    said = [*warning, _plain(board.summary), "", *foot]
+    foot = [f"- {plain(note)}" for note in [*figures.agreement_lines(board), *notes]]
+    said = [*warning, plain(board.summary), "", *foot]
     return "\n".join([*lines, "", *said, *_published(board)]) + "\n"
 
 
@@ -143,10 +143,11 @@ def _markdown_columns(board: Board) -> list[_MarkdownColumn]:
         if len(columns) > 1:
             scores = {row.name: row.tasks.get(part) for row in board.rows}
             metrics = "/".join(dict.fromkeys(column.metric for column in columns))
-            head = f"{part}<br>mean of {len(columns)}<br>{metrics} {arrow}"
+            head = f"{plain(part)}<br>mean of {len(columns)}<br>{metrics} {arrow}"
             found.append(_markdown_column(board, head, scores, columns[0].sign))
         for column in columns:
-            head = f"{part}{f' / {column.dataset}' if several else ''}<br>{column.metric} {arrow}"
+            name = f"{part} / {column.dataset}" if several else part
+            head = f"{plain(name)}<br>{column.metric} {arrow}"
             scores = {row.name: row.scores.get(column.key) for row in board.rows}
             found.append(_markdown_column(board, head, scores, column.sign))
     return found
@@ -167,7 +168,7 @@ def _published(board: Board) -> list[str]:
     parts = list(printed.rows[0].scores)
     heads = ["printed model", *parts, "Avg(Overall)", "Avg(Task)"]
     rows = [
-        [_plain(row.model)]
+        [plain(row.model)]
         + [
             figures.number(value)
             for value in (*row.scores.values(), row.average_overall, row.average_task)
@@ -176,7 +177,7 @@ def _published(board: Board) -> list[str]:
     ]
     return [
         "",
-        *(_plain(line) for line in figures.published_lines(board)),
+        *(plain(line) for line in figures.published_lines(board)),
         "",
         _cells(heads),
         _cells([":--", *["--:"] * (len(heads) - 1)]),
@@ -230,7 +231,7 @@ def _line(row: Row, column: Column, score: Score) -> list[Any]:
     ]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown leaves as it is."""
     for sign in ("\\", "|", "*", "_", "`", "<", "["):
         text = text.replace(sign, f"\\{sign}")

@@ -79,6 +79,11 @@ class Entry:
         ]
         return canonical_json(whole)
 
+    @property
+    def weights(self) -> str | None:
+        """Which weights its encoder had; None where nothing was encoded or nobody can tell."""
+        return self.record.fingerprints.get("encoder")
+
     def units(self, metrics: Sequence[str]) -> Units | None:
         """What its units got; None where the table is gone.
 
@@ -135,7 +140,7 @@ def load(root: Path) -> Loaded:
 
 
 def sort_out(entries: Sequence[Entry], where: str = "records") -> Loaded:
-    """Leaves out partial runs and all but the newest of equal runs, and says so.
+    """Leaves out partial runs, older ones of equal runs and older weights, and says so.
 
     Raises:
         UsageError: Records of several plans.
@@ -150,9 +155,16 @@ def sort_out(entries: Sequence[Entry], where: str = "records") -> Loaded:
     failed = tuple(e.record for e in entries if e.record.status == "failed")
     complete = [e for e in entries if e.record.status == "ok" and not e.record.partial]
     newest: dict[tuple[str, int], Entry] = {}
+    weights: dict[str, str | None] = {}
     for entry in sorted(complete, key=lambda e: e.record.created):
         newest[entry.setting, entry.record.spec.seed] = entry
-    kept = tuple(entry for entry in complete if entry in newest.values())
+        weights[entry.setting] = entry.weights
+    # Seeds of one name with other weights are no seeds of one model.
+    kept = tuple(
+        entry
+        for entry in complete
+        if entry in newest.values() and entry.weights == weights[entry.setting]
+    )
     partial = sum(e.record.partial and e.record.status == "ok" for e in entries)
     notes = []
     if partial:

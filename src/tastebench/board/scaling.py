@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from tastebench.board.layout import short_names
 from tastebench.board.model import Board, Row, Score
@@ -37,11 +40,19 @@ def draw(board: Board, path: Path) -> None:
         )
     chart = make_chart(board)
     if ending == ".html":
-        write_text(path, chart.to_html(inline=True))
+        write_text(path, chart.to_html(inline=True, json_kwds={"cls": _NoTags}))
         return
     import vl_convert
 
     write_text(path, vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+class _NoTags(json.JSONEncoder):
+    """JSON that may stand in a script of a page: names come from records, which may be anyone's."""
+
+    @override
+    def encode(self, o: Any) -> str:
+        return super().encode(o).replace("<", "\\u003c")
 
 
 def make_chart(board: Board) -> alt.VConcatChart:
