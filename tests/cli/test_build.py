@@ -172,6 +172,16 @@ def test_a_server_that_refuses_every_request_stops_the_build(
     assert isinstance(few.exception, RemoteError)
 
 
+def test_two_servers_of_one_machine_are_two_models(shop: list[str], server: RemoteServer) -> None:
+    """They may call different models by one name: no answer of one is taken for the other's."""
+    first = json.loads(run(*shop, "--json").stdout)
+    with RemoteServer(chat=answer) as other:
+        there = [one.replace(server.url, other.url) for one in shop]
+        second = json.loads(run(*there, "--json", "--name", "others").stdout)
+        assert len(other.requests) == 33
+    assert first["artefact"] != second["artefact"]
+
+
 def test_a_kill_loses_nothing_that_was_kept(
     shop: list[str], server: RemoteServer, home: Path
 ) -> None:

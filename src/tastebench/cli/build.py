@@ -137,7 +137,7 @@ def queries(  # noqa: PLR0913, PLR0917 - an option each
         source,
         find_reviews(source, reviews, parse_map(",".join(map_ or [])), options),
         prompt.model_copy(update={"max_tokens": answer_tokens or prompt.max_tokens}),
-        f"{endpoint.model}@{endpoint.host}",
+        f"{endpoint.model}@{endpoint.address}",
         n=n,
         seed=seed,
         filters=ReviewFilters(
