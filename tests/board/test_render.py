@@ -117,7 +117,9 @@ def test_an_empty_board_says_so(entries: Callable[..., Any], record: Make) -> No
 
 def test_a_mean_over_rows_counts_rows(entries: Callable[..., Any], record: Make) -> None:
     one = record(encoder="a", protocol={"task": "seqrec", "average": "row"})
-    assert "seqrec/shop/ndcg@10: 100 rows, 1 seed" in shown(make_board(sort_out(entries(one))))
+    assert "seqrec/shop/ndcg@10: 100 users by their rows, 1 seed" in shown(
+        make_board(sort_out(entries(one)))
+    )
 
 
 # ------------------------------------------------------------------------------- many columns

@@ -152,9 +152,10 @@ def column_line(board: Board, column: Column) -> str:
     )
     asked = next((p for p in board.protocols if p["id"] == column.protocol), {})
     rows = (asked.get("protocol") or {}).get("average") == "row"
-    what = "queries" if column.task == "search" else "rows" if rows else "users"
+    # A query is one row; a user may have many, and is one unit all the same.
+    units += " queries" if column.task == "search" else f" users{' by their rows' * rows}"
     parts = [
-        f"{column.key}: {units} {what}, {seeds} seed{'s' * (seeds != '1')}",
+        f"{column.key}: {units}, {seeds} seed{'s' * (seeds != '1')}",
         f"through {', '.join(by)}" if by else "",
         f"protocol {column.protocol}",
     ]
