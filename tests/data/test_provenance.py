@@ -153,6 +153,23 @@ def test_filters_carry_the_rows_along(used: set[int], k: int) -> None:
     assert set(frame["row"].gather(made.rows).to_list()) == used & set(frame["row"].to_list())
 
 
+def test_what_a_used_repeat_tells_of_is_used_when_the_repeat_is_gone() -> None:
+    """A text was made from somebody's second review of an item, and only the first is kept."""
+    shop = make_shop()
+    frame = shop.tables.interactions
+    assert frame is not None
+    again = frame[:1].with_columns(
+        time=pl.lit((BEGIN + 99) * SECOND, dtype=pl.Int64), row=pl.lit(99, dtype=pl.Int64)
+    )
+    tables = replace(shop.tables, interactions=pl.concat([frame, again]))
+    shop = written(Dataset.create(shop.card, tables), rows=np.array([len(frame)]))
+    less = prepare(shop, Filters(dedup=True), "less")
+    assert less.tables.interactions is not None and len(less.tables.interactions) == len(frame)
+    assert less.provenance[0].rows is not None and less.provenance[0].rows.tolist() == [0]
+    with pytest.raises(ProtocolError, match="1 of the 1 test row"):
+        check_text_artefacts(less, TEXT, np.array([0]))
+
+
 def test_filters_leave_what_is_known_by_a_cutoff_as_it_is() -> None:
     shop = written(make_shop(), cutoff=(BEGIN + 8) * SECOND)
     less = prepare(shop, Filters(sample_users=1, seed=0), "less")

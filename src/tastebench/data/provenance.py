@@ -107,6 +107,9 @@ def follow(
 ) -> tuple[Provenance, ...]:
     """What is known of the texts of a dataset, for one with fewer of its interactions.
 
+    Where an interaction that a text was made from is gone and others of its user with its item are
+    left, these count as used: who took what is known from any of them.
+
     Args:
         made: Of the dataset `before`.
         before: The dataset that was filtered.
@@ -114,11 +117,20 @@ def follow(
         kept: Row in `before` of every interaction of `after`, int64.
     """
     return tuple(
-        replace(one, rows=np.flatnonzero(np.isin(kept, one.rows)), source=after.fingerprint)
+        replace(one, rows=_left_of(one.rows, before, kept), source=after.fingerprint)
         if one.rows is not None and one.source == before.fingerprint
         else one
         for one in made
     )
+
+
+def _left_of(rows: np.ndarray, before: Dataset, kept: np.ndarray) -> np.ndarray:
+    """Which of the interactions kept count as used, as their places among these."""
+    frame = before.tables.interactions
+    assert frame is not None
+    pair = frame.select("user_id", "item_id").to_struct().rank("dense").to_numpy()
+    gone = np.setdiff1d(rows, kept)
+    return np.flatnonzero(np.isin(kept, rows) | np.isin(pair[kept], pair[gone]))
 
 
 def check_text_artefacts(dataset: Dataset, fields: Collection[str], test_rows: np.ndarray) -> None:
