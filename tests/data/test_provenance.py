@@ -198,6 +198,15 @@ def test_declared_rows_are_found_by_pair_and_time(tmp_path: Path) -> None:
     assert "1 row of used.csv not among them" in shop.manifest["import"]["notes"][-1]
 
 
+def test_a_row_of_another_time_counts_by_its_pair(tmp_path: Path) -> None:
+    """Rounded times, or a repeat that the import dropped, must not hide what was read."""
+    file = tmp_path / "used.csv"
+    file.write_text(f"user_id,item_id,time\nu0,i1,{BEGIN + 1}\nu1,i3,{BEGIN + 900}\n")
+    shop = declare_written(make_shop(), ["description"], str(file))
+    assert shop.provenance[0].rows is not None and shop.provenance[0].rows.tolist() == [1, 8]
+    assert "not among them" not in shop.manifest["import"]["notes"][-1]
+
+
 def test_wrong_declarations_say_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "used.csv"
     file.write_text("user_id,item_id\nu9,i9\n")

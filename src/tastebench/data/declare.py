@@ -95,7 +95,8 @@ def _rows(
 ) -> tuple[np.ndarray, str]:
     """The interactions that a file lists, and a sentence about them.
 
-    Without times all interactions of a listed pair count: rather one too many than one too few.
+    Without times, and of a row whose time is none of its pair's, all interactions of the pair
+    count: rather one too many than one too few.
     """
     frame = dataset.tables.interactions
     if frame is None:
@@ -109,6 +110,11 @@ def _rows(
         listed = listed.with_columns(time=read_times(listed["time"], options.time_unit).values)
         keys.append("time")
     rows, found = interactions_of(dataset, listed.select(keys))
+    if "time" in keys and not found.all():
+        # Of another time, perhaps rounded, or a repeat that was dropped: then by pair alone.
+        more, known = interactions_of(dataset, listed.filter(~found).select(keys[:2]))
+        rows = np.union1d(rows, more)
+        found[~found] = known
     lost = len(found) - int(found.sum())
     if not found.any():
         raise DataError(
