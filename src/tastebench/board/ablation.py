@@ -169,6 +169,8 @@ def _values(cells: Sequence[Cell], setting: str) -> tuple[str, ...]:
         return tuple(values)
     known = {_RECIPE, *(key for cell in cells for key in cell.record.spec.params)}
     fix = "name the recommender once a value in the plan, with `params` of its own"
+    if setting == _RECIPE:
+        fix = "text_recipe: [title, title+description] in the plan"
     if values:
         why = f"all runs have {setting}={values[0]}, so there is nothing to compare"
     elif setting in known:

@@ -110,7 +110,9 @@ def read_ranking(path: Path) -> Ranking:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"unreadable ranking: {error}", where=str(path)) from error
+        raise DataError(
+            f"unreadable ranking: {error}", where=str(path), fix="save it as CSV in UTF-8"
+        ) from error
     table = csv.DictReader(io.StringIO(text, newline=""))
     heads = table.fieldnames or []
     measures: list[Literal["rank", "score"]] = [

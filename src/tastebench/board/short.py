@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+
+_REMOTE = re.compile(
+    r"(?P<prefix>(shuffled:)?openai:)(?P<model>[^#()]+?)(@https?://[^#()]*)?(?P<options>(#[^()]*)?)"
+)
 
 
 def shorten(names: Iterable[str], most: int) -> dict[str, str]:
@@ -31,10 +36,13 @@ def shorten(names: Iterable[str], most: int) -> dict[str, str]:
 def last_parts(names: Iterable[str]) -> dict[str, str]:
     """Each name to its last part, `organisation/model` to `model`, unless that fits several.
 
-    What holds a parenthesis is a run, `reader(vector, a/x)`, and no path.
+    A model behind an address is called without the address. What holds a parenthesis is a run,
+    `reader(vector, a/x)`, and no path.
 
     >>> last_parts(["a/x", "shuffled:a/x", "b/y", "c/y"])
     {'a/x': 'x', 'shuffled:a/x': 'shuffled:x', 'b/y': 'b/y', 'c/y': 'c/y'}
+    >>> last_parts(["openai:a/x@http://localhost:80/v1#small"])
+    {'openai:a/x@http://localhost:80/v1#small': 'openai:x#small'}
     >>> last_parts(["reader(vector, a/x)"])
     {'reader(vector, a/x)': 'reader(vector, a/x)'}
     """
@@ -51,6 +59,9 @@ def _last_words(name: str, most: int) -> str:
 
 
 def _last_part(name: str) -> str:
+    remote = _REMOTE.fullmatch(name)
+    if remote is not None:
+        return f"{remote['prefix']}{remote['model'].rsplit('/', 1)[-1]}{remote['options']}"
     first, slash, rest = name.rstrip("/").partition("/")
     prefix = f"{first.partition(':')[0]}:" if ":" in first else ""
     return prefix + rest.rsplit("/", 1)[-1] if slash and "(" not in name else name

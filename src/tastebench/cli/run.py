@@ -235,8 +235,10 @@ def _print_partial(frame: Any, as_json: bool) -> None:
 
 def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     from tastebench.runs.execute import encode_jobs, look
+    from tastebench.runs.remote_cost import remote_costs
 
     todo = look(plan, options, fetch=False)
+    paid = remote_costs(encode_jobs(todo), todo.gathered.resources.datasets, {})
     vectors = [
         {"dataset": job.dataset, "encoder": job.encoder, "encoded": job.is_done()}
         for job in encode_jobs(todo).values()
@@ -246,6 +248,7 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     if as_json:
         value = {"plan": plan.name, "runs": rows, "vectors": vectors}
         value |= {"missing": missing, "notes": list(todo.notes)}
+        value |= {"remote": [vars(cost) for cost in paid]}
         typer.echo(json.dumps(value, indent=2))
         return
     for step in vectors:
@@ -257,7 +260,7 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
             f"{row['status']:<9} {row['task']:<7} {row['dataset']} {row['label']} "
             f"seed {row['seed']}{trials}"
         )
-    for line in (*todo.notes, *told_missing(todo)):
+    for line in (*todo.notes, *told_missing(todo), *map(str, paid)):
         typer.echo(line)
     fits = sum(row["trials"] for row in rows if row["status"] == "open")
     typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")

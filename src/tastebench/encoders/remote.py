@@ -28,7 +28,13 @@ from tastebench.encoders.shards import DiskShards
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RemoteError
 from tastebench.lm.remote import Client
-from tastebench.lm.spending import Budget, Limits, Price, price_from_environment
+from tastebench.lm.spending import (
+    Budget,
+    Limits,
+    Price,
+    estimate_tokens,
+    price_from_environment,
+)
 
 PROBE = (
     "wool socks, grey, pack of three",
@@ -185,16 +191,27 @@ class RemoteEncoder:
         used = self._client.usage
         return Usage("remote", self.precision, used.tokens, used.usd)
 
-    def _connect(self) -> Client:
+    @property
+    def price(self) -> Price | None:
+        """What a token costs, as far as known here."""
         price = self._price or price_from_environment()
         if price is None and self.card.usd_per_million_tokens is not None:
             price = Price(self.card.usd_per_million_tokens)
+        return price
+
+    def tokens_of(self, texts: Sequence[str]) -> int:
+        """About how many tokens texts are sent as, the probe of the server included."""
+        most = None if self.card.max_tokens is None else self.card.max_tokens * _BYTES_PER_TOKEN
+        sent = (text.encode()[:most].decode(errors="ignore") for text in (*texts, *PROBE))
+        return sum(estimate_tokens(text) for text in sent)
+
+    def _connect(self) -> Client:
         return Client(
             self.endpoint,
             rng=self._rng or np.random.default_rng(),
             limits=self._limits or Limits.from_environment(),
             budget=self._budget or Budget.from_environment(),
-            price=price,
+            price=self.price,
         )
 
     def _ask(self, client: Client, texts: Sequence[str]) -> np.ndarray:
@@ -266,6 +283,15 @@ def remote_encoder(name: str) -> RemoteEncoder:
         RemoteError: There is no key, and the model was never used here.
     """
     return RemoteEncoder(name)
+
+
+def remote_card(name: str) -> EncoderCard:
+    """What is known of the encoder that a name stands for, without a key.
+
+    Raises:
+        UsageError: The name cannot be read, or its address would put a secret into records.
+    """
+    return _card(_Name.parse(name))
 
 
 def _card(name: _Name) -> EncoderCard:

@@ -135,14 +135,7 @@ def _encode(
         vectors = np.empty((len(texts), result.width), dtype=np.float32)
         result.fill(vectors)
         return _encoded(encoder, vectors, files.hash_arrays(vectors)[:32], result.cost)
-    identity = {
-        "format": _FORMAT,
-        "encoder": encoder.card.name,
-        "revision": encoder.card.revision,
-        "recipe": recipe,
-        "role": role,
-        "precision": encoder.precision if isinstance(encoder, Prepares) else "float32",
-    }
+    identity = _identity(encoder, role, recipe)
     base = files.hash_json(identity, 32)
     folder = _folder(encoder.card.name, base)
     key = files.hash_json([base, distinct.order()], 32)
@@ -157,6 +150,30 @@ def _encode(
     return _encoded(
         encoder, write_matrix(folder, key, shape, result.fill, result.cost), key, result.cost
     )
+
+
+def not_kept(encoder: Encoder, texts: Sequence[str], role: Role, recipe: str) -> list[str]:
+    """The distinct texts that would have to be encoded now; for saying so before it is paid for.
+
+    Args:
+        encoder: One that learns nothing from the catalogue.
+        texts: What is to be encoded.
+        role: Items or queries.
+        recipe: Name of the items' text recipe.
+    """
+    distinct = Distinct.of(texts)
+    parts = list(leaves(distinct.hashes[:, 0], CAPACITY))
+    if encoder.card.revision is not None:
+        base = files.hash_json(_identity(encoder, role, recipe), 32)
+        folder = _folder(encoder.card.name, base)
+        if (folder / f"{files.hash_json([base, distinct.order()], 32)}.json").is_file():
+            return []
+        shards = DiskShards(folder)
+        keys = (files.hash_json([base, distinct.content(part)], 32) for part in parts)
+        parts = [
+            part for part, key in zip(parts, keys, strict=True) if not shards.path(key).is_file()
+        ]
+    return [texts[row] for part in parts for row in distinct.first[part]]
 
 
 class _Result(NamedTuple):
@@ -250,6 +267,18 @@ def _encode_shard(
 def _encoded(encoder: Encoder, vectors: np.ndarray, key: str, cost: EncodeCost) -> Encoded:
     card = replace(encoder.card, dimensions=vectors.shape[1])
     return Encoded(vectors, card, key, cost)
+
+
+def _identity(encoder: Encoder, role: Role, recipe: str) -> dict[str, object]:
+    """What the numbers depend on besides the texts."""
+    return {
+        "format": _FORMAT,
+        "encoder": encoder.card.name,
+        "revision": encoder.card.revision,
+        "recipe": recipe,
+        "role": role,
+        "precision": encoder.precision if isinstance(encoder, Prepares) else "float32",
+    }
 
 
 def _folder(encoder: str, base: str) -> Path:

@@ -87,10 +87,28 @@ def encoding_cost(card: EncoderCard, texts: int) -> str | None:
         return None
     if card.usd_per_million_tokens is not None:
         usd = tokens / 1e6 * card.usd_per_million_tokens
-        return f"about ${usd:,.2f} for {tokens / 1e6:,.1f} million tokens"
+        return f"about {in_dollars(usd)} for {in_tokens(tokens)}"
     if not card.parameters:
         return None
     hours = 2 * card.parameters * tokens / SUSTAINED / 3600
     span = f"{hours:,.1f} hours" if hours >= 1 else f"{max(hours * 60, 0.1):.1f} minutes"
     memory = in_bytes(2 * card.parameters)
     return f"about {span} of one accelerator and {memory} of its memory for {texts:,} titles"
+
+
+def in_dollars(usd: float) -> str:
+    """Money as people write it, small sums too.
+
+    >>> in_dollars(1234.5), in_dollars(0.00016)
+    ('$1,234.50', '$0.0002')
+    """
+    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${max(usd, 1e-4):.4f}"
+
+
+def in_tokens(tokens: int) -> str:
+    """A number of tokens as people write it.
+
+    >>> in_tokens(31_196_340), in_tokens(1600)
+    ('31.2 million tokens', '1,600 tokens')
+    """
+    return f"{tokens / 1e6:,.1f} million tokens" if tokens >= 1e6 else f"{tokens:,} tokens"

@@ -22,6 +22,7 @@ from tastebench.runs.perform import perform, publish
 from tastebench.runs.plan import Plan
 from tastebench.runs.processes import Listener, Work, run_all
 from tastebench.runs.record import Failure, Record
+from tastebench.runs.remote_cost import remote_costs
 from tastebench.runs.watch import Watcher
 from tastebench.runs.worker import do_run
 
@@ -170,6 +171,9 @@ class _Execution(Listener):
         to_encode = [job for job in self.encode_jobs.values() if not job.is_done()]
         labels = [(str(job.result), f"encode {job.encoder}") for job in to_encode]
         labels += [(key, _label(job.run)) for key, job in self.jobs.items()]
+        resources, brought = self.todo.gathered.resources, self.objects.encoders
+        for cost in remote_costs(self.encode_jobs, resources.datasets, brought):
+            self.watcher.say(str(cost))
         self.watcher.begin(labels, len(self.todo.finished))
         try:
             self._encode(to_encode)

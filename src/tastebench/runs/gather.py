@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tastebench.contracts import Encoder, EncoderCard, RecommenderCard
 from tastebench.data.card import DatasetCard
 from tastebench.errors import DataError, DependencyError, TastebenchError, UsageError
-from tastebench.runs.estimate import Work, encoding_cost, work
+from tastebench.runs.estimate import TOKENS_A_TEXT, Work, encoding_cost, in_tokens, work
 from tastebench.runs.expand import Resources
 from tastebench.runs.missing import Missing, in_bytes, missing_dataset
 from tastebench.runs.plan import DatasetChoice, Plan
@@ -172,7 +172,8 @@ def _encoders(
         try:
             card = _card(name, objects, None if tolerate else say)
         except (DependencyError, DataError) as error:
-            if not tolerate or ((name,) == last and not cards and not plan.encoder_controls):
+            alone = not cards and "random" not in plan.encoder_controls
+            if not tolerate or ((name,) == last and alone):
                 raise  # without any encoder the plan would be said to name none
             missing.append(_missing(name, error, texts))
             continue
@@ -205,6 +206,12 @@ def _missing(name: str, error: TastebenchError, texts: int) -> Missing:
     from tastebench.encoders import ENCODERS
 
     known = ENCODERS.get(name) if name in ENCODERS else None
+    if known is None and name.startswith("openai:"):
+        from tastebench.encoders.remote import remote_card
+
+        cost = encoding_cost(remote_card(name), texts)
+        cost = cost or f"about {in_tokens(texts * TOKENS_A_TEXT)}, price unknown"
+        return Missing("encoder", name, error.what, cost=cost, fix=error.fix)
     if known is None or known.needs not in ("download", "key"):
         return Missing("encoder", name, error.what, fix=error.fix)
     return Missing(
