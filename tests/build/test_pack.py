@@ -121,6 +121,20 @@ def test_the_queries_say_which_interactions_they_were_made_from(
     assert known.created is not None
 
 
+def test_reviews_whose_users_have_other_names_are_of_unknown_interactions(
+    draft: Draft, decisions: list[Decision]
+) -> None:
+    """No row found is not the same as made from no row: item texts must not pass for that."""
+    shop = draft.dataset
+    title = Provenance("item text", ("items.title",), "m", shop.fingerprint, cutoff=2**41)
+    renamed = draft.drawn.with_columns(user_id="x" + pl.col("user_id"))
+    named = replace(draft, drawn=renamed, dataset=replace(shop, provenance=(title,)))
+    made = pack_queries(named, decisions, "q", "fake at nowhere")
+    assert made.provenance[1].rows is None
+    with pytest.raises(ProtocolError, match="not known whether from the same"):
+        check_query_artefacts(made, {"items.title", "queries"})
+
+
 @pytest.mark.parametrize("before", [0, 40])
 def test_item_texts_from_the_same_reviews_are_known_as_such(
     shop: Dataset, prompt: Prompt, chat: Any, reply: Reply, before: int

@@ -170,7 +170,11 @@ def _provenance(draft: Draft, kept: np.ndarray, made_by: str) -> Provenance:
     rows = None
     if source.tables.interactions is not None and "user_id" in used.columns:
         # By pair, whatever the time: rather one interaction too many than one too few.
-        rows, _ = interactions_of(source, used.select("user_id", "item_id"))
+        rows, found = interactions_of(source, used.select("user_id", "item_id"))
+        if not found.any():
+            rows = (
+                None  # users have other names there, so which interactions these are is not known
+            )
     last: Any = used["time"].max() if "time" in used.columns else None
     return Provenance(
         kind="complex queries",
