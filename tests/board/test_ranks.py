@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binom
 
 from tastebench.board.cells import Cell, make_cell
-from tastebench.board.load import Entry
+from tastebench.board.load import Entry, Units
 from tastebench.board.model import Column
 from tastebench.board.ranks import RankInterval, rank_intervals
 from tastebench.errors import DataError
@@ -123,6 +124,15 @@ def test_units_that_differ_are_drawn_apart(cell: MakeCell) -> None:
     assert found["a"][:2] == found["b"][:2] == (1, 2)
     assert 0.4 < found["a"].first < 0.75
     assert found["a"].first + found["b"].first == pytest.approx(1)
+
+
+def test_units_that_weigh_differently_are_other_units() -> None:
+    ids, values = pl.Series(["u0", "u1"]), np.array([[0.1], [0.2]])
+    one = Units(ids, None, values, np.array([[1.0], [2.0]]))
+    assert one.same(one._replace(values=values[::-1]))
+    assert not one.same(one._replace(weights=np.ones((2, 1))))
+    assert not one.same(one._replace(ids=ids.reverse()))
+    assert not one.same(one._replace(groups=pl.Series(["a", "b"])))
 
 
 def test_ranks_agree_with_a_bootstrap_written_out(cell: MakeCell) -> None:
