@@ -1,0 +1,238 @@
+"""Item operators: an item's id, vector or words to one vector.
+
+Operators of words share a table of word embeddings whose padding row is zero and is never trained.
+An item without a word has a defined vector: zero, where no layer with a bias follows the pooling.
+Columns of one token (categories) may be treated apart; each operator's docstring says how.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tastebench.recommenders.ctr.bricks import BrickConfig, ItemOperator
+from tastebench.recommenders.ctr.variants import VariantConfig
+
+_HERE = "tastebench.recommenders.ctr.item_operators"
+
+NAML = "Wu et al., Neural News Recommendation with Attentive Multi-View Learning, IJCAI 2019"
+NRMS = "Wu et al., Neural News Recommendation with Multi-Head Self-Attention, EMNLP 2019"
+LSTUR = (
+    "An et al., Neural News Recommendation with Long- and Short-term User Representations, ACL 2019"
+)
+FASTFORMER_PAPER = (
+    "Wu et al., Fastformer: Additive Attention Can Be All You Need, 2021, arXiv:2108.09084"
+)
+BERT = "Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, NAACL 2019"
+RECBENCH = (
+    "Liu et al., Benchmarking LLMs in Recommendation Tasks (RecBench), 2025, arXiv:2503.05493"
+)
+
+
+# ------------------------------------------------------------------------------ ids and vectors
+
+
+class IdConfig(BrickConfig):
+    """An embedding an item."""
+
+    init_std: float = Field(1.0, ge=0)
+    """Standard deviation of the initial embeddings; 1 is torch's default and RecBench's."""
+
+
+class VectorConfig(BrickConfig):
+    """Encoded text, projected."""
+
+    mode: Literal["frozen", "initialised"] = "frozen"
+    """`frozen` keeps the vectors as they are (RecBench's group C); `initialised` trains them on."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Of the projected vectors."""
+
+    scale: Literal["none", "unit", "standard"] = "none"
+    """What is done to the vectors first: nothing, unit length, or mean 0 and deviation 1.
+
+    `standard` is by dimension, over the whole catalogue; a dimension without any deviation becomes
+    0. Encoders differ a hundredfold in the scale of their vectors, and some have single dimensions
+    that outweigh all others; `none` is what RecBench does.
+    """
+
+
+ID = ItemOperator(
+    name="id",
+    summary="an embedding an item",
+    config=IdConfig,
+    network=f"{_HERE}.tables:IdTable",
+    citation=RECBENCH,
+    reads="id",
+)
+
+VECTOR = ItemOperator(
+    name="vector",
+    summary="encoded text, frozen or trained on, projected",
+    config=VectorConfig,
+    network=f"{_HERE}.tables:VectorTable",
+    citation=RECBENCH,
+    reads="vector",
+)
+
+
+# ---------------------------------------------------------------------------------------- words
+
+
+class WordsConfig(BrickConfig):
+    """Word embeddings."""
+
+    embedding_size: int | None = Field(None, ge=1)
+    """Width of the word embeddings; None is the model's width."""
+
+    init_std: float = Field(1.0, ge=0)
+    """Standard deviation of the initial word embeddings; 1 is torch's default and RecBench's."""
+
+
+class PoolingConfig(WordsConfig):
+    """Mean of words."""
+
+    pool: Literal["mean", "max"] = "mean"
+    """Over the tokens of a column."""
+
+    join: Literal["mean", "concat"] = "mean"
+    """Columns to one vector: their mean, an empty column counting as zero, or end to end and
+    projected to the model's width."""
+
+
+class CnnConfig(VariantConfig, WordsConfig):
+    """NAML's news encoder.
+
+    `published`: every column has its own encoder - words: convolution and attention over positions;
+    categories: a dense layer - and attention weighs the columns. `reference`: one convolution for
+    all columns, one attention over the positions of all columns together.
+    """
+
+    reference_values: ClassVar[dict[str, Any]] = {"query_size": 256, "dropout": 0.1}
+
+    window: int = Field(3, ge=1)
+    """Tokens a filter sees; odd, so that it has a centre."""
+
+    query_size: int = Field(200, ge=1)
+    """Width inside the additive attentions; the reference has 256."""
+
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """After words (published only) and convolutions; the reference has 0.1."""
+
+
+class CnnColumnsConfig(CnnConfig):
+    """LSTUR's news encoder.
+
+    Convolution and attention in each column of words, categories as they are embedded, end to end;
+    more than one column is projected to the model's width. `reference` shares one convolution and
+    one attention between the columns.
+    """
+
+
+class AttentionConfig(VariantConfig, WordsConfig):
+    """NRMS's news encoder.
+
+    `published`: heads without an output projection, then additive attention. `reference`: torch's
+    attention, with biases and an output projection, and a dense layer after it.
+    """
+
+    reference_values: ClassVar[dict[str, Any]] = {"heads": 8, "query_size": 256, "dropout": 0.1}
+
+    heads: int = Field(16, ge=1)
+    """Attention heads; the reference has 8. They divide the width."""
+
+    query_size: int = Field(200, ge=1)
+    """Width inside the additive attention; the reference has 256."""
+
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Of words and heads (published) or of attention weights (reference, 0.1)."""
+
+    separators: bool = False
+    """A token of its own ends every column."""
+
+
+class TransformerConfig(WordsConfig):
+    """A BERT encoder of its own, trained from scratch."""
+
+    layers: int = Field(3, ge=1)
+    heads: int = Field(8, ge=1)
+    """Attention heads; they divide the width of the word embeddings."""
+
+    inner_factor: int = Field(4, ge=1)
+    """Width inside the feed-forward part, as a multiple of the embeddings' width."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """After embedding, attention and feed-forward, and of the attention weights."""
+
+    query_size: int | None = Field(None, ge=1)
+    """Width inside the additive attention that pools; None is the model's width."""
+
+    separators: bool = False
+    """A token of its own ends every column."""
+
+
+class FastformerConfig(WordsConfig):
+    """Fastformer over the words."""
+
+    layers: int = Field(1, ge=1)
+    heads: int = Field(16, ge=1)
+    """Attention heads; they divide the width of the word embeddings."""
+
+    inner_factor: int = Field(4, ge=1)
+    """Width inside the feed-forward part, as a multiple of the embeddings' width."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """After embedding, attention and feed-forward."""
+
+    separators: bool = False
+    """A token of its own ends every column."""
+
+
+POOLING = ItemOperator(
+    name="pooling",
+    summary="mean of word embeddings by column, mean of columns",
+    config=PoolingConfig,
+    network=f"{_HERE}.pooling:Pooling",
+    citation=RECBENCH,
+)
+
+CNN = ItemOperator(
+    name="cnn",
+    summary="NAML: a convolution a column, attention over positions, attention over columns",
+    config=CnnConfig,
+    network=f"{_HERE}.cnn:Cnn",
+    citation=NAML,
+)
+
+CNN_COLUMNS = ItemOperator(
+    name="cnn-columns",
+    summary="LSTUR: convolution and attention in each column, columns end to end",
+    config=CnnColumnsConfig,
+    network=f"{_HERE}.cnn:CnnColumns",
+    citation=LSTUR,
+)
+
+ATTENTION = ItemOperator(
+    name="attention",
+    summary="NRMS: multi-head self-attention over the words, then additive attention",
+    config=AttentionConfig,
+    network=f"{_HERE}.attention:Attention",
+    citation=NRMS,
+)
+
+TRANSFORMER = ItemOperator(
+    name="transformer",
+    summary="a BERT encoder over the words, from scratch, then additive attention",
+    config=TransformerConfig,
+    network=f"{_HERE}.transformer:Transformer",
+    citation=BERT,
+)
+
+FASTFORMER = ItemOperator(
+    name="fastformer",
+    summary="Fastformer over the words: attention whose cost is linear in their number",
+    config=FastformerConfig,
+    network=f"{_HERE}.fastformer:Fastformer",
+    citation=FASTFORMER_PAPER,
+)
