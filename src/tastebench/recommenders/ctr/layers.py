@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tastebench.errors import UsageError
 
@@ -78,3 +79,78 @@ class AdditiveAttention(nn.Module):
         x = x.masked_fill(~mask[..., None], 0.0)
         weights = masked_softmax(self.query(self.project(x).tanh()).squeeze(-1), mask)
         return (weights[..., None, :] @ x).squeeze(-2)
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product attention of every place to the places in the mask, head by head.
+
+    The heads' results stand end to end; there is no output projection here.
+
+    Args:
+        inputs: Width of what comes in.
+        outputs: Width of what goes out, a multiple of `heads`.
+        heads: Attention heads.
+        bias: Of queries, keys and values.
+        dropout: Of the attention weights.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, heads: int, *, bias: bool, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(inputs, 3 * outputs, bias=bias)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        if bias:
+            nn.init.zeros_(self.qkv.bias)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """`[n, s, inputs]` and `[n, s]` to `[n, s, outputs]`; finite where a mask is empty."""
+        n, s, _ = x.shape
+        q, k, v = self.qkv(x).view(n, s, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        # A softmax over nothing is NaN: who has nothing attends to padding, which is not read.
+        seen = mask | ~mask.any(-1, keepdim=True)
+        mixed = functional.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=seen[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return mixed.transpose(1, 2).reshape(n, s, -1)
+
+
+class Dice(nn.Module):
+    """DIN's activation: `p x + (1 - p) alpha x`, `p = sigmoid((x - mean) / sqrt(var + eps))`.
+
+    Mean and variance are the batch's in training and running means afterwards, as in batch
+    normalisation. Only rows that stand for something may be given: padding would shift the mean.
+
+    Args:
+        width: Of the rows.
+        momentum: Share of a batch in the running mean and variance.
+        epsilon: Added to the variance.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, width: int, momentum: float = 0.1, epsilon: float = 1e-8) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.alpha = nn.Parameter(torch.zeros(width))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[m, width]` to the same; `m` may be 0."""
+        mean, variance = self.mean, self.variance
+        if self.training and len(x):
+            variance, mean = torch.var_mean(x, dim=0, correction=0)
+            with torch.no_grad():
+                self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
+                self.variance.lerp_(variance.to(self.variance.dtype), self.momentum)
+        p = ((x - mean) * (variance + self.epsilon).rsqrt()).sigmoid()
+        return x * (p + (1 - p) * self.alpha)
