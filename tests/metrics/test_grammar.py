@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tastebench.errors import UsageError
-from tastebench.metrics.grammar import METRICS, Metric, parse, parse_all
+from tastebench.metrics.grammar import METRICS, Metric, parse, parse_all, parse_rows
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,33 @@ def test_a_list_holds_each_metric_once_and_only_what_can_be_computed() -> None:
         UsageError, match=r"computed from rows, not from ranks[\s\S]*use one of ndcg"
     ):
         parse_all(["auc"], needs="ranks")
+
+
+def test_labelled_rows_have_ranking_metrics_but_not_those_of_pairs() -> None:
+    names = ["gauc", "ndcg@5", "lrap", "logloss", "recall_capped@5"]
+    assert [str(metric) for metric in parse_rows(names)] == names
+    without = {name for name, info in METRICS.items() if not info.of_rows}
+    assert without == {"ndcg_pairwise", "recall_pairwise", "mrr_pairwise", "coverage"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["mrr_pairwise"],
+            "labelled rows have no metric 'mrr_pairwise': it counts a group's other positives as "
+            "errors\n  fix:   use mrr",
+        ),
+        (["recall_pairwise@5"], "use recall@5"),
+        (["coverage@5"], "it is computed from lists\n  fix:   use one of ndcg, recall, "),
+        (["gauc", "gauc"], "'gauc' is given twice"),
+        (["gauc@5"], "takes no cut-off"),
+    ],
+)
+def test_what_labelled_rows_do_not_have_is_refused(names: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_rows(names)
+    assert message in str(caught.value)
 
 
 def test_directions() -> None:

@@ -36,6 +36,8 @@ class MetricInfo:
         higher_is_better: Direction.
         weight: How much a unit counts in the mean: every one alike, or by the number of its
             relevant items or of its rows.
+        per_unit: Value of a user, and how much it counts, where that is not the formula of one
+            user; the mean over users is the metric of all rows.
     """
 
     name: str
@@ -49,11 +51,22 @@ class MetricInfo:
     citation: str
     higher_is_better: bool = True
     weight: Weight = "one"
+    per_unit: str | None = None
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether labelled rows have it: ranking metrics are then those of each group's rows.
+
+        Metrics of pairs would count a group's other positives as errors, against their labels.
+        """
+        return self.needs == "rows" or (self.needs == "ranks" and self.weight == "one")
 
 
 _EXPECTED = "expected value over all orders of equal scores"
 _NO_RELEVANT = "no relevant item"
 _LINEAR = "sum over relevant i of P(r_i <= k)"
+_NO_ODDS = "scores of rows that are not log-odds"
+_BOTH = "over its groups with both classes"
 _PAIRS = "every relevant item is a query of its own, and the others of the query count as errors"
 
 _TABLE = (
@@ -203,8 +216,11 @@ _TABLE = (
         formula="(pairs in right order + half of the tied pairs) / (positives x negatives)",
         ties="half",
         undefined="only one class",
-        oracle="scikit-learn roc_auc_score",
-        citation="Hanley & McNeil 1982",
+        oracle="scikit-learn roc_auc_score; its variance: DeLong et al., and resampled users",
+        citation="Hanley & McNeil 1982; per user: DeLong et al. 1988, Obuchowski 1997",
+        per_unit="AUC + users x influence; influence = sum over the user's positives of (V - AUC) "
+        "/ positives + sum over its negatives of (V - AUC) / negatives, V the share of the other "
+        "class that the row is in right order with",
     ),
     MetricInfo(
         name="gauc",
@@ -216,6 +232,7 @@ _TABLE = (
         undefined="group: only one class",
         oracle="scikit-learn roc_auc_score, group by group",
         citation="Rendle et al. 2009 (the AUC they evaluate by)",
+        per_unit=f"mean {_BOTH}; counts by their number",
     ),
     MetricInfo(
         name="gauc_weighted",
@@ -228,6 +245,7 @@ _TABLE = (
         oracle="scikit-learn roc_auc_score, group by group",
         citation="Zhu et al. 2017; Zhou et al. 2018",
         weight="rows",
+        per_unit=f"mean {_BOTH}, by their rows; counts by these rows",
     ),
     MetricInfo(
         name="logloss",
@@ -235,12 +253,15 @@ _TABLE = (
         cut="none",
         summary="Mean negative log-likelihood of the labels under the predicted probabilities",
         formula="-(1 / n) sum of y log p + (1 - y) log(1 - p), p kept within [2^-52, 1 - 2^-52]; "
-        "scores outside [0, 1] are refused",
+        "scores outside [0, 1] are refused. Of log-odds z: (1 / n) sum of log(1 + e^-z) or, for "
+        "y = 0, log(1 + e^z), z kept within 52 log 2, which is the same",
         ties="none",
-        undefined="no row",
+        undefined=f"no row; {_NO_ODDS}",
         oracle="scikit-learn log_loss",
         citation="Good 1952",
         higher_is_better=False,
+        weight="rows",
+        per_unit="mean over its rows; counts by their number",
     ),
     MetricInfo(
         name="ece",
@@ -250,10 +271,14 @@ _TABLE = (
         formula="sum over 15 equal bins of [0, 1] of (rows in bin / n) |mean label - mean score|; "
         "a bin holds its lower edge, the last also 1; scores outside [0, 1] are refused",
         ties="none",
-        undefined="no row",
+        undefined=f"no row; {_NO_ODDS}",
         oracle="brute force",
         citation="Naeini et al. 2015; 15 bins as Guo et al. 2017",
         higher_is_better=False,
+        weight="rows",
+        per_unit="mean over its rows of s (y - p), s = 1 or -1 the sign of the sum of y - p over "
+        "all rows of the bin; counts by their number. Its interval holds these signs fixed and "
+        "does not correct that chance alone keeps it above 0",
     ),
     MetricInfo(
         name="f1",
@@ -262,9 +287,10 @@ _TABLE = (
         summary="Balance of precision and recall of the rows scored 0.5 or more",
         formula="2 TP / (2 TP + FP + FN); scores outside [0, 1] are refused",
         ties="none",
-        undefined="no positive row and none predicted",
+        undefined=f"no positive row and none predicted; {_NO_ODDS}",
         oracle="scikit-learn f1_score",
-        citation="van Rijsbergen 1979",
+        citation="van Rijsbergen 1979; per user: Cochran 1977, sec. 2.11",
+        per_unit="F1 + users x (2 TP_u - F1 D_u) / D, D = 2 TP + FP + FN and D_u that of its rows",
     ),
     MetricInfo(
         name="coverage",
@@ -355,6 +381,30 @@ def parse_all(names: Sequence[str], needs: Needs | None = None) -> list[Metric]:
                 f"metric {str(metric)!r} is computed from {metric.info.needs}, not from {needs}",
                 fix=f"use one of {', '.join(fitting)}",
             )
+    return metrics
+
+
+def parse_rows(names: Sequence[str]) -> list[Metric]:
+    """The metrics that `names` name, in order, each once, of labelled rows.
+
+    Raises:
+        UsageError: As `parse_all`, or a metric that labelled rows do not have.
+
+    >>> [str(metric) for metric in parse_rows(["gauc", "ndcg@5"])]
+    ['gauc', 'ndcg@5']
+    """
+    metrics = parse_all(names)
+    for metric in metrics:
+        if metric.info.of_rows:
+            continue
+        plain = Metric(metric.name.removesuffix("_pairwise"), metric.k)
+        if plain != metric:
+            why, fix = "it counts a group's other positives as errors", f"use {plain}"
+        else:
+            fitting = [info.name for info in METRICS.values() if info.of_rows]
+            why = f"it is computed from {metric.info.needs}"
+            fix = f"use one of {', '.join(fitting)}"
+        raise UsageError(f"labelled rows have no metric {str(metric)!r}: {why}", fix=fix)
     return metrics
 
 

@@ -53,9 +53,42 @@ _MEANS: dict[Weight, str] = {
     "rows": "a group counts by its number of rows",
 }
 
+_ROWS = """\
+## Click metrics
+
+Computed from a label (0 or 1) and a score for every row; rows lie in groups (a user, or what was
+shown to a user at one time), and every group in one user. Ranking metrics other than those of pairs
+(`_pairwise`) are then computed among the rows of each group: a group without a positive has no
+value, a user's is the mean over its groups, and counts by their number.
+
+Where a user's value is not the formula applied to its rows, *per user* says what it is. Its
+(weighted) mean over users is the metric of all rows, and resampling users gives its interval. It
+tells of one user beside the others: for `auc`, `f1` and `ece` the mean over some of the users is
+what they contribute, not the metric of their rows.
+"""
+
+_BESIDE = """\
+## Beside the metrics
+
+### Reliability
+
+`tastebench.metrics.calibration.reliability` gives the reliability diagram as arrays: for bins of
+equal width or of equal numbers of rows the mean predicted probability, the observed rate and its
+interval (Wilson 1927; where users are given, with the design effect of their rows, Korn & Graubard
+1998). In 15 bins of equal width its `ece` is the metric `ece`. A bin without rows has NaN.
+
+### Accuracy per carbon
+
+`tastebench.metrics.green.apc` is `(100 AUC - 50) / grams * 100`: points of AUC above chance for
+100 g CO2e (GreenRec, Liu et al. 2024). It is 0 or less where the AUC is no better than chance, and
+undefined where nothing was emitted. Its scope is that of the metered carbon; compare only what was
+metered alike, and read it beside the AUC: a model near chance that costs next to nothing may have
+more of it than a good one.
+"""
+
 _SECTIONS: dict[Needs, str] = {
     "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among candidates.\n",
-    "rows": "## Click metrics\n\nComputed from a label (0 or 1) and a score for every row.\n",
+    "rows": _ROWS,
     "lists": "## Beyond accuracy\n\nComputed from the top k of every user or query.\n",
 }
 
@@ -66,6 +99,7 @@ def markdown() -> str:
     for needs, head in _SECTIONS.items():
         parts.append(head)
         parts.extend(_entry(info) for info in METRICS.values() if info.needs == needs)
+    parts.append(_BESIDE)
     return "\n".join(parts)
 
 
@@ -75,13 +109,20 @@ def _entry(info: MetricInfo) -> str:
         f"### `{name.get(info.cut, info.name)}`\n",
         f"{info.summary}. {'Higher' if info.higher_is_better else 'Lower'} is better.\n",
         f"- Formula: `{info.formula}`",
-        *([f"- Mean: {_MEANS[info.weight]}"] if info.weight in _MEANS else []),
+        *_mean(info),
         f"- Equal scores: {info.ties}",
         f"- Undefined: {info.undefined}",
         f"- Tested against: {info.oracle}",
         f"- Source: {info.citation}\n",
     ]
     return "\n".join(rows)
+
+
+def _mean(info: MetricInfo) -> list[str]:
+    """How units make up the mean, where that is not each alike by the formula."""
+    if info.per_unit is not None:
+        return [f"- Per user: {info.per_unit}"]
+    return [f"- Mean: {_MEANS[info.weight]}"] if info.weight in _MEANS else []
 
 
 if __name__ == "__main__":
