@@ -17,6 +17,9 @@ Needs = Literal["ranks", "rows", "lists"]
 Cut = Literal["required", "optional", "none"]
 Weight = Literal["one", "relevant", "rows"]
 
+FORMULA = "the formula"
+"""Of a metric whose value for a user is its formula applied to that user."""
+
 
 @dataclass(frozen=True)
 class MetricInfo:
@@ -36,8 +39,8 @@ class MetricInfo:
         higher_is_better: Direction.
         weight: How much a unit counts in the mean: every one alike, or by the number of its
             relevant items or of its rows.
-        per_unit: Value of a user, and how much it counts, where that is not the formula of one
-            user; the mean over users is the metric of all rows.
+        per_unit: Value of a user: `FORMULA`, or what it is instead and how much it counts, such
+            that the mean over users is the metric of all rows.
     """
 
     name: str
@@ -51,7 +54,7 @@ class MetricInfo:
     citation: str
     higher_is_better: bool = True
     weight: Weight = "one"
-    per_unit: str | None = None
+    per_unit: str = FORMULA
 
     @property
     def of_rows(self) -> bool:

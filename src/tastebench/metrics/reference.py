@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tastebench.metrics.grammar import METRICS, MetricInfo, Needs, Weight
+from tastebench.metrics.grammar import FORMULA, METRICS, MetricInfo, Needs, Weight
 
 _HEAD = """\
 # Metrics
@@ -120,7 +120,7 @@ def _entry(info: MetricInfo) -> str:
 
 def _mean(info: MetricInfo) -> list[str]:
     """How units make up the mean, where that is not each alike by the formula."""
-    if info.per_unit is not None:
+    if info.per_unit != FORMULA:
         return [f"- Per user: {info.per_unit}"]
     return [f"- Mean: {_MEANS[info.weight]}"] if info.weight in _MEANS else []
 
