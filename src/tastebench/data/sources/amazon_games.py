@@ -1,31 +1,18 @@
-"""Amazon Video Games as DEALRec has it: numbered sequences in three parts, titles and shelves.
-
-Its maps were released as pickled arrays, which are not opened here; read is their content as JSON.
-With the maps of users and items, ids are Amazon's; without them they are the layout's numbers.
-"""
+"""Amazon Video Games as DEALRec has it: numbered sequences in three parts, titles and shelves."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import polars as pl
+from functools import partial
 
 from tastebench.data.card import Counts, DatasetCard, RawFile, SplitSpec
-from tastebench.data.schema import PARTS, Tables
-from tastebench.data.sources import Source
-from tastebench.data.sources.amazon_sequences import lookup, read_sequences
-from tastebench.data.sources.reading import find, need, read_json
-from tastebench.errors import DataError
+from tastebench.data.schema import PARTS
+from tastebench.data.sources import Source, dealrec
 
-_DEALREC = (
-    "https://raw.githubusercontent.com/Linxyhaha/DEALRec"
-    "/8bd1d9c0a1eeb86dda957ef569a449a6e275f794/data/games"
-)
 _SEQUENCES = tuple(
     RawFile(
         path=f"sequential_{part}.txt",
         also=(f"data/games/sequential_{part}.txt",),
-        url=f"{_DEALREC}/sequential_{part}.txt",
+        url=f"{dealrec.SITE}/data/games/sequential_{part}.txt",
         sha256=sha256,
     )
     for part, sha256 in zip(
@@ -38,49 +25,6 @@ _SEQUENCES = tuple(
         strict=True,
     )
 )
-_TITLES = RawFile(path="title_maps.json")
-_SHELVES = RawFile(path="category_map.json", required=False)
-_ITEMS = RawFile(path="item_map.json", required=False)
-_USERS = RawFile(path="user_map.json", required=False)
-
-
-def read(raw: Path) -> Tables:
-    """A user's items of train, then valid, then test, oldest first, and which part each is in."""
-    parts = pl.concat(
-        read_sequences(need(raw, file), may_be_empty=True).with_columns(part=pl.lit(part))
-        for part, file in zip(PARTS, _SEQUENCES, strict=True)
-    )
-    taken = parts.drop("row").sort(pl.col("user_id").cast(pl.Int64), maintain_order=True)
-    titles = lookup(need(raw, _TITLES), ("seqid2title",))
-    items = pl.DataFrame({"item_id": list(titles), "title": list(titles.values())}, strict=False)
-    shelves = find(raw, _SHELVES)
-    if shelves is not None:
-        paths = lookup(shelves, ("seqid2category",))
-        about = {"item_id": list(paths), "categories": list(paths.values())}
-        frame = pl.DataFrame(about, schema_overrides={"categories": pl.List(pl.String())})
-        items = items.join(frame, on="item_id", how="left", maintain_order="left")
-    names, people = _names(find(raw, _ITEMS)), _names(find(raw, _USERS))
-    items = items.with_columns(pl.col("item_id").replace(names))
-    taken = taken.with_columns(
-        pl.col("item_id").replace(names), pl.col("user_id").replace(people)
-    ).with_row_index("row")
-    return Tables(
-        items=items,
-        interactions=taken.select("row", "user_id", "item_id"),
-        split=taken.select("user_id", "item_id", "part"),
-    )
-
-
-def _names(path: Path | None) -> dict[str, str]:
-    """The id of each number in the sequences, where they count from 1 and the map from 0."""
-    if path is None:
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(n, int) for n in content.values()):
-        raise DataError(
-            "this is no map of ids to numbers", where=str(path), fix="get the original file again"
-        )
-    return {str(number + 1): name for name, number in content.items()}
 
 
 GAMES = Source(
@@ -100,7 +44,13 @@ GAMES = Source(
         ),
         text_columns=("title", "categories"),
         splits={"seqrec": SplitSpec(kind="given"), "cf": SplitSpec(kind="given")},
-        files=(*_SEQUENCES, _TITLES, _SHELVES, _ITEMS, _USERS),
+        files=(
+            *_SEQUENCES,
+            dealrec.TITLES,
+            dealrec.SHELVES,
+            dealrec.ITEMS,
+            dealrec.USERS,
+        ),
         known=Counts(users=49_156, items=17_332, interactions=342_329),
         seen_on="real",
         notes=(
@@ -108,5 +58,5 @@ GAMES = Source(
             "The maps were released as pickled arrays, not opened here: bring them as JSON.",
         ),
     ),
-    read,
+    partial(dealrec.read, sequences=_SEQUENCES),
 )
