@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tastebench.runs import record
+from tastebench.runs import energy, record
 from tastebench.runs.spec import RunSpec
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "read-a-record.md"
@@ -21,6 +21,7 @@ MODELS: list[type[BaseModel]] = [
     record.EncodeStep,
     record.Parameters,
     record.Latency,
+    energy.Energy,
     record.Percentiles,
     record.Fit,
     record.Trial,

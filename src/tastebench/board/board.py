@@ -12,6 +12,7 @@ import numpy as np
 from tastebench.board.average import average
 from tastebench.board.borda import borda_points, final_ranks, overall_average, task_average
 from tastebench.board.cells import Cell, cost_of, make_cell
+from tastebench.board.energy import energy_notes, energy_of
 from tastebench.board.gate import check_protocols, main_protocol
 from tastebench.board.load import Entry, Loaded, identity, load
 from tastebench.board.marks import marks_of
@@ -83,7 +84,7 @@ def make_board(
         protocols=_protocols(cells),
         rows=tuple(sorted(rows, key=_order)),
         failed=tuple(_failure(record) for record in loaded.failed),
-        notes=(*loaded.notes, *notes, *grouping.notes, *_uncontrolled(rows)),
+        notes=(*loaded.notes, *notes, *grouping.notes, *_uncontrolled(rows), *energy_notes(rows)),
         versions=_versions(cells),
         preliminary=any(record.preliminary for record in everyone),
     )
@@ -205,7 +206,11 @@ def _row(grouping: Grouping, name: str) -> Row:
             for cell in cells
             for (group, metric), score in cell.scores.items()
         },
-        cost={**cost_of(cells), "per_million": per_million(cells)},
+        cost={
+            **cost_of(cells),
+            "per_million": per_million(cells),
+            "energy": energy_of(cells),
+        },
     )
 
 

@@ -85,9 +85,9 @@ def to_markdown(board: Board) -> str:
     A task of several datasets has a column of its mean before theirs.
     """
     columns = _markdown_columns(board)
-    averages = figures.averages(board)
+    averages, energies = figures.averages(board), figures.energies(board)
     heads = ["#", board.row_by, *(column.head for column in columns), "Borda", *averages]
-    heads += ["per 1 M items", "time"]
+    heads += ["per 1 M items", "time", *(head.replace("\n", " ") for head in energies)]
     lines = [_cells(heads), _cells([":--" if head == board.row_by else "--:" for head in heads])]
     numbers = figures.footnotes(board)
     for i, row in enumerate(board.rows):
@@ -103,6 +103,7 @@ def to_markdown(board: Board) -> str:
                     *(figures.number(values[i]) for values in averages.values()),
                     figures.row_per_million(row),
                     figures.seconds(figures.row_seconds(row)),
+                    *(values[i] for values in energies.values()),
                 ]
             )
         )

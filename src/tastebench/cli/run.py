@@ -59,6 +59,10 @@ Out = Annotated[Path, typer.Option(help="Folder of the records.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time; what the machine offers if not given.")
 ]
+CarbonIntensity = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="G", help="g CO2e per kWh here; measures energy: carbon of it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -87,6 +91,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     redo: Annotated[RedoChoice, typer.Option(help="Runs to do again.")] = RedoChoice.missing,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Measure energy: --set energy=measure.")
+    ] = False,
+    carbon_intensity: CarbonIntensity = None,
     workers: Workers = None,
     out: Out = Path("results"),
     as_json: AsJson = False,
@@ -101,13 +109,21 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
     if paper and preset not in (None, "paper"):
         raise UsageError(f"--paper and --preset {preset} exclude each other", fix="choose one")
-    made = find_plan(plan, settings or (), preset="paper" if paper else preset)
+    settings = [*(settings or ()), *_energy(energy, carbon_intensity)]
+    made = find_plan(plan, settings, preset="paper" if paper else preset)
     found = override(made, encoders, datasets, models)
     options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
     if dry_run:
         _dry_run(found, options, as_json)
         return
     finish(carry_out(found, options), as_json)
+
+
+def _energy(measured: bool, carbon_intensity: float | None) -> list[str]:
+    """What `--energy` and `--carbon-intensity` set; carbon needs energy."""
+    if carbon_intensity is not None:
+        return ["energy=measure", f"carbon_intensity={carbon_intensity}"]
+    return ["energy=measure"] if measured else []
 
 
 def override(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tastebench.contracts import Encoder, Role
 from tastebench.files import atomic_file, hash_json
 from tastebench.lm.endpoint import RemoteError
 from tastebench.runs import latency, limits, store
+from tastebench.runs.energy import OF_ENCODING, Energy, Meter, measure
 from tastebench.runs.job import Surroundings
 from tastebench.runs.material import Vectors, item_words, query_words
 from tastebench.runs.record import EncodeStep
@@ -38,6 +39,7 @@ class EncodeJob:
         latency_seconds: Time limit of a run's latency measurement; half of it is for encoding.
         threads: CPU threads; the step is alone, so all there are.
         texts: What the item texts depend on besides the dataset's values and the recipe's name.
+        meter: Whether and how energy is measured.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class EncodeJob:
     latency_seconds: float
     threads: int
     texts: str | None = None
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def folder(self) -> Path:
@@ -59,6 +62,11 @@ class EncodeJob:
         identity += [] if self.texts is None else [self.texts]
         tasks = [protocol.model_dump(mode="json") for protocol in self.protocols]
         return self.out / store.WORK / f"encoded-{hash_json([*identity, *tasks])}"
+
+    @property
+    def energy(self) -> Path:
+        """File of the energy used so far; outside the folder, which is cleared after a kill."""
+        return self.folder.with_name(f"{self.folder.name}-energy.json")
 
     @property
     def result(self) -> Path:
@@ -78,6 +86,7 @@ def do_encode(job: EncodeJob, around: Surroundings) -> None:
     from tastebench.encoders import get_encoder
 
     limits.announce_threads(job.threads)
+    job.meter.prepare()
     encode(job, get_encoder(job.reference), around)
 
 
@@ -89,15 +98,16 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
     dataset = load_dataset(job.dataset)
     items = item_words(dataset, job.text_recipe)
     with limits.threads(job.threads):
-        progress = _counting(around, "items")
-        encoded = encode_items(encoder, items, recipe=job.text_recipe, progress=progress)
         queries = None
         words = query_words(dataset)
-        if words and any(protocol.task == "search" for protocol in job.protocols):
-            progress = _counting(around, "queries")
-            queries = encode_queries(
-                encoder, words, items, recipe=job.text_recipe, progress=progress
-            )
+        with measure(job.meter, OF_ENCODING, job.energy) as reading:
+            progress = _counting(around, "items")
+            encoded = encode_items(encoder, items, recipe=job.text_recipe, progress=progress)
+            if words and any(protocol.task == "search" for protocol in job.protocols):
+                progress = _counting(around, "queries")
+                queries = encode_queries(
+                    encoder, words, items, recipe=job.text_recipe, progress=progress
+                )
         encode_ms = {}
         if not encoded.card.control:
             try:
@@ -107,13 +117,14 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
     Vectors(
         items=_file(encoded, job.folder / "items.npy"),
         queries=_file(queries, job.folder / "queries.npy") if queries else None,
-        step=_step(encoded, queries, job.threads),
+        step=_with_energy(_step(encoded, queries, job.threads), reading.energy),
         parameters=encoded.cost.parameters,
         revision=encoded.card.revision,
         nested=encoded.card.nested,
         key=encoded.key,
         encode_ms=encode_ms,
     ).write(job.result)
+    job.energy.unlink(missing_ok=True)
 
 
 def _file(encoded: Encoded, otherwise: Path) -> Path:
@@ -144,6 +155,17 @@ def _step(items: Encoded, queries: Encoded | None, threads: int) -> EncodeStep:
         pooling=items.card.pooling,
         query_instruction=queries.card.query_instruction if queries else None,
     )
+
+
+def _with_energy(step: EncodeStep, energy: Energy | None) -> EncodeStep:
+    """The step with its energy, where that is of its encoding: not of a cache or another machine.
+
+    What took longer to encode than was measured was encoded in part before.
+    """
+    if energy is None or step.cached or "remote" in (step.device or ""):
+        return step
+    whole = energy.complete and energy.seconds >= (step.seconds or 0.0)
+    return step.model_copy(update={"energy": energy.model_copy(update={"complete": whole})})
 
 
 # ------------------------------------------------------------------------------ single requests

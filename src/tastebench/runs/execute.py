@@ -11,8 +11,9 @@ from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
 from tastebench.errors import DataError, UsageError
-from tastebench.runs import compose, environment, outputs, store
+from tastebench.runs import compose, environment, outputs, sensors, store
 from tastebench.runs.encode import EncodeJob, do_encode, encode
+from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Expansion, Run, expand
 from tastebench.runs.gather import Gathered, Objects, gather
 from tastebench.runs.job import Job, Surroundings
@@ -121,8 +122,11 @@ def carry_out(todo: Todo, objects: Objects | None = None, watcher: Watcher | Non
 
     Raises:
         UsageError: The folder for the records cannot be written.
+        DependencyError: Energy is to be measured, and what that needs is not installed.
     """
     _check_writable(todo.options.out)
+    if todo.plan.energy == "measure":
+        sensors.require()
     _Execution(todo, objects or Objects(), watcher or Watcher()).carry_out()
 
 
@@ -155,6 +159,7 @@ def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
             latency_seconds=todo.plan.latency_seconds,
             threads=environment.cores(),
             texts=texts_left_open(resources.datasets[dataset], recipe),
+            meter=_meter(todo.plan),
         )
     return jobs
 
@@ -225,6 +230,7 @@ class _Execution(Listener):
             vectors=self.encode_jobs[_encoding(run)].result if run.spec.encoder else None,
             preliminary=self.plan.preliminary,
             isolated=run.spec.recommender not in self.objects.recommenders,
+            meter=_meter(self.plan),
         )
         if self.options.redo != "missing" or run.volatile:
             outputs.clear(job.work)
@@ -293,6 +299,10 @@ class _Execution(Listener):
 
 def _encoding(run: Run) -> tuple[str, str, str]:
     return run.spec.dataset, run.spec.encoder or "", run.spec.text_recipe or ""
+
+
+def _meter(plan: Plan) -> Meter:
+    return Meter(plan.energy == "measure", plan.carbon_intensity, plan.pue)
 
 
 def _label(run: Run) -> str:

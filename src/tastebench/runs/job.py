@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tastebench.runs import store
+from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Run
 
 
@@ -22,6 +23,7 @@ class Job:
             half for what is cold; 0 measures none.
         preliminary: The plan's budget is a reduced one.
         isolated: The run has a process of its own.
+        meter: Whether and how energy is measured.
     """
 
     run: Run
@@ -34,6 +36,7 @@ class Job:
     vectors: Path | None = None
     preliminary: bool = False
     isolated: bool = True
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def folder(self) -> Path:
@@ -44,6 +47,11 @@ class Job:
     def work(self) -> Path:
         """Where it keeps what it needs to go on."""
         return store.work_folder(self.out, self.run.spec_hash)
+
+    @property
+    def energy(self) -> Path:
+        """File of the energy used so far, for the case that it is interrupted."""
+        return self.work / "energy.json"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tastebench.runs import limits
 from tastebench.runs.record import Latency, Percentiles
 
 MAX_REQUESTS = 1000
@@ -67,13 +68,13 @@ def measure(
     """
     if len(rows) == 0 or budget_seconds <= 0:
         return None
-    machine, own = _busy(), time.process_time()
+    machine, own = limits.busy_seconds(), time.process_time()
     began = time.perf_counter()
     ask(int(rows[0]))
     first_ms = 1000 * (time.perf_counter() - began)
     cached = time_each(ask, rows, budget_seconds)
     elapsed = time.perf_counter() - began
-    others = max(0.0, _busy() - machine - (time.process_time() - own)) / elapsed
+    others = max(0.0, limits.busy_seconds() - machine - (time.process_time() - own)) / elapsed
     cold = None
     if encode_ms:
         both = min(len(encode_ms), len(cached))
@@ -86,14 +87,6 @@ def measure(
         budget_seconds=budget_seconds,
         others=others,
     )
-
-
-def _busy() -> float:
-    """Seconds that the machine's cores have worked since it was started, all processes together."""
-    import psutil
-
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def percentiles(milliseconds: np.ndarray) -> Percentiles:

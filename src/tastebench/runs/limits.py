@@ -55,3 +55,11 @@ def peak_gpu_memory() -> int | None:
     if not torch.cuda.is_available() or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return None
     return int(torch.cuda.max_memory_allocated())
+
+
+def busy_seconds() -> float:
+    """Seconds that the machine's cores have worked since it was started, all processes together."""
+    import psutil
+
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))

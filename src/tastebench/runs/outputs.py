@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.files import write_text
+from tastebench.runs.job import Job
 from tastebench.runs.record import Record
 from tastebench.runs.tune import Tuned
 
@@ -99,15 +100,15 @@ def _unit_ids(dataset: Dataset, unit: str, rows: np.ndarray) -> pl.Series:
     return dataset.tables.queries["query_id"].gather(rows)
 
 
-def write_config(folder: Path, record: Record, latency_seconds: float) -> None:
+def write_config(folder: Path, record: Record, job: Job) -> None:
     """Writes `config.yaml`: a plan of this one run, with everything that was resolved."""
     import yaml
 
-    text = yaml.safe_dump(as_plan(record, latency_seconds), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(as_plan(record, job), sort_keys=False, allow_unicode=True)
     write_text(folder / "config.yaml", f"# tastebench run config.yaml\n{text}")
 
 
-def as_plan(record: Record, latency_seconds: float) -> dict[str, Any]:
+def as_plan(record: Record, job: Job) -> dict[str, Any]:
     """The plan that repeats one run: hyper-parameters as tuned, so that nothing is searched."""
     spec = record.spec
     protocol = {k: v for k, v in record.protocol.items() if k != "task" and v is not None}
@@ -128,6 +129,9 @@ def as_plan(record: Record, latency_seconds: float) -> dict[str, Any]:
         "row_by": record.row_by,
         "protocol": {spec.task: protocol},
         "threads": spec.threads,
-        "latency_seconds": latency_seconds,
+        "latency_seconds": job.latency_seconds,
     }
+    if job.meter.on:
+        plan |= {"energy": "measure", "pue": job.meter.pue}
+        plan |= {"carbon_intensity": job.meter.carbon_intensity}
     return plan | ({"text_recipe": spec.text_recipe} if spec.text_recipe else {})

@@ -20,6 +20,7 @@ from tastebench.runs.compose import (
     now,
     number,
 )
+from tastebench.runs.energy import OF_A_RUN, measure
 from tastebench.runs.expand import combinations, resolve
 from tastebench.runs.guard import check_texts
 from tastebench.runs.job import Job, Surroundings
@@ -38,6 +39,7 @@ def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
     """Carries a run out and publishes its record; a failure becomes a record with an error."""
     began = time.perf_counter()
     try:
+        job.meter.prepare()
         with limits.threads(job.run.spec.threads):
             record = _Performance(job, card, around).carry_out()
     except OSError as error:
@@ -56,7 +58,7 @@ def publish(job: Job, record: Record) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if record.status == "failed":
         outputs.clear(folder)
-    outputs.write_config(folder, record, job.latency_seconds)
+    outputs.write_config(folder, record, job)
     record.write(folder)
     store.publish(folder, job.folder)
     if record.status == "ok":
@@ -86,13 +88,15 @@ class _Performance:
 
     def carry_out(self) -> Record:
         """Fits, evaluates, measures latency; returns the record, its tables written."""
-        self.around.tell("fitting")
-        tuned = self._tune()
-        self.around.tell("evaluating")
-        clock = time.perf_counter()
-        asked = self._ask("test")
-        test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked.queries)))
-        valid = self._valid_means(tuned.recommender)
+        begun = (self.job.work / "fit").exists()
+        with measure(self.job.meter, OF_A_RUN, self.job.energy, begun=begun) as reading:
+            self.around.tell("fitting")
+            tuned = self._tune()
+            self.around.tell("evaluating")
+            clock = time.perf_counter()
+            asked = self._ask("test")
+            test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked.queries)))
+            valid = self._valid_means(tuned.recommender)
         evaluate_seconds = time.perf_counter() - clock
         wall_seconds = time.perf_counter() - self.began
         folder = self.job.work / "record"
@@ -112,6 +116,8 @@ class _Performance:
             baseline_memory_bytes=self.baseline if self.job.isolated else None,
             peak_gpu_memory_bytes=limits.peak_gpu_memory(),
             latency=self._latency(tuned.recommender, asked),
+            energy=reading.energy,
+            energy_joules=reading.energy.joules if reading.energy else None,
             threads=self.spec.threads,
             isolated=self.job.isolated,
         )

@@ -29,6 +29,11 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _switched(value: Any) -> Any:
+    # YAML reads a bare `off` as false.
+    return {False: "off", True: "measure"}.get(value, value) if isinstance(value, bool) else value
+
+
 def _listed(value: Any) -> Any:
     # `encoders: minilm` and `seeds: 0` mean what they say.
     return [value] if isinstance(value, (str, int, dict)) else value
@@ -92,6 +97,13 @@ class Plan(_Part):
             machine.
         latency_seconds: Time limit of a run's latency measurement, half of it for what is cached
             and half for what is cold; 0 measures none.
+        energy: `measure` the energy of the encode steps and the runs; each starts some seconds
+            later for it. Like what follows it changes no number of a run, nor does it open a run
+            that is finished.
+        carbon_intensity: Of the electricity here, in g CO2e per kWh. No region is assumed: without
+            it there is energy and no carbon.
+        pue: Power usage effectiveness of the site: what it uses for each unit that the machine
+            does.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -115,6 +127,9 @@ class Plan(_Part):
     preliminary: bool = False
     threads: Annotated[int, Field(ge=1)] = 1
     latency_seconds: Annotated[float, Field(ge=0)] = 30.0
+    energy: Annotated[Literal["off", "measure"], BeforeValidator(_switched)] = "off"
+    carbon_intensity: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
 
     @model_validator(mode="after")
     def _no_doubles(self) -> Plan:
@@ -129,6 +144,12 @@ class Plan(_Part):
             doubles = sorted({str(name) for name in names if list(names).count(name) > 1})
             if doubles:
                 raise ValueError(f"{key} names {', '.join(doubles)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _carbon_of_energy(self) -> Plan:
+        if self.energy == "off" and (self.carbon_intensity is not None or self.pue != 1):
+            raise ValueError("carbon_intensity and pue say nothing without energy: measure")
         return self
 
 

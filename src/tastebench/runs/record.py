@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastebench.errors import DataError
 from tastebench.files import read_json, write_json
+from tastebench.runs.energy import Energy
 from tastebench.runs.spec import RunSpec
 
 SCHEMA_VERSION = 1
@@ -95,6 +96,8 @@ class EncodeStep(_Part):
         threads: CPU threads it had.
         pooling: How token states became one vector; None where the model's own files say it.
         query_instruction: What stood before every query; None for nothing, or without queries.
+        energy: Of the texts that were encoded while it was measured; None where it was not, where
+            all vectors came from the cache, and for a remote model.
     """
 
     seconds: float | None = None
@@ -109,6 +112,7 @@ class EncodeStep(_Part):
     threads: int | None = None
     pooling: str | None = None
     query_instruction: str | None = None
+    energy: Energy | None = None
 
 
 class Parameters(_Part):
@@ -133,7 +137,9 @@ class Cost(_Part):
             interpreter and the libraries.
         peak_gpu_memory_bytes: Most memory allocated on the GPU; None without one.
         latency: Per request; None where it was not asked for.
-        energy_joules: Not measured yet.
+        energy: Of fitting and evaluating; that of the encode step is with the step, and in none of
+            these numbers. None where it was not measured.
+        energy_joules: Its sum, in joules.
         threads: CPU threads the run was given.
         isolated: The run had a process of its own, so that the memory figures are its own.
     """
@@ -147,6 +153,7 @@ class Cost(_Part):
     baseline_memory_bytes: int | None = None
     peak_gpu_memory_bytes: int | None = None
     latency: Latency | None = None
+    energy: Energy | None = None
     energy_joules: float | None = None
     threads: int = 1
     isolated: bool = True
