@@ -7,8 +7,8 @@ encoder or a recommender; there is no base class to inherit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -103,7 +103,52 @@ class SearchProblem:
     segments: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-Problem = SeqProblem | CfProblem | SearchProblem
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Who was shown what, and clicked or not: `n` labelled rows.
+
+    Attributes:
+        context: Which of the problem's histories the row has, int64 `[n]`.
+        user: Who, int64 `[n]`.
+        item: What, int32 `[n]`.
+        label: 1 clicked, 0 not, int8 `[n]`.
+        group: Rows that are compared with each other, of one user or of one impression, int64
+            `[n]`; every group is of one user.
+    """
+
+    context: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
+    label: np.ndarray
+    group: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def __getitem__(self, rows: np.ndarray) -> Pairs:
+        """The rows of a mask or an index array."""
+        return Pairs(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class CtrProblem:
+    """Click prediction: will this user take this item, having taken those before?
+
+    Attributes:
+        history: Items taken before, oldest first, already cut to `history_length`; one list a
+            context (a user, or a user at a time), shared by the rows that have it.
+    """
+
+    n_items: int
+    n_users: int
+    history_length: int
+    history: Ragged
+    train: Pairs
+    valid: Pairs
+    test: Pairs
+
+
+Problem = SeqProblem | CfProblem | SearchProblem | CtrProblem
 
 
 # ------------------------------------------------------------------------------- what is asked
@@ -147,6 +192,28 @@ class Queries:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Items to be scored, a list for each asker, so that what is known of the asker is read once.
+
+    Attributes:
+        history: Items the asker had before, oldest first, `q` lists.
+        user: Row in the users index, int64 `[q]`.
+        items: Candidates of each asker, `q` lists.
+    """
+
+    history: Ragged
+    user: np.ndarray
+    items: Ragged
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, part: slice) -> Candidates:
+        """The lists of a contiguous slice."""
+        return Candidates(self.history[part], self.user[part], self.items[part])
+
+
 class Truth(Protocol):
     """The true preferences behind a generated dataset."""
 
@@ -162,8 +229,11 @@ class Items:
     Attributes:
         n: Number of items; an item is its row, 0 .. n - 1.
         text: One string an item, by the run's text recipe.
+        columns: The text columns that the dataset's card names, one string an item each; empty
+            where there is none.
         vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
         nested: A prefix of a vector is a vector (the encoder's card says so).
+        code: Semantic ids, a code a level, int64 `[n, levels]`.
         side: Attribute columns by name, integer codes `[n]` each, -1 where missing.
         truth: True preferences, for the ceiling on generated data only.
         forms: The forms of the representation, in order. Only this tells `id+vector` from `vector`:
@@ -172,8 +242,10 @@ class Items:
 
     n: int
     text: Sequence[str] | None = None
+    columns: Mapping[str, Sequence[str]] | None = None
     vector: np.ndarray | None = None
     nested: bool = False
+    code: np.ndarray | None = None
     side: dict[str, np.ndarray] | None = None
     truth: Truth | None = None
     forms: tuple[Form, ...] = ()
@@ -333,6 +405,25 @@ class GeneratesItems(Protocol):
         ...
 
 
+@runtime_checkable
+class ScoresCandidates(Protocol):
+    """Says how likely a click is, item by item.
+
+    Attributes:
+        log_odds: The scores are log-odds of a click, so that `1 / (1 + exp(-score))` is a
+            probability; where they only order, metrics of probabilities are undefined.
+    """
+
+    log_odds: bool
+
+    def score(self, candidates: Candidates) -> np.ndarray:
+        """Scores `[len(candidates.items.values)]` in the order of the candidates, finite.
+
+        Must be a pure function of (fitted state, history, user, item).
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class RecommenderCard:
     """Declares a recommender: data for planning, and how to build one.
@@ -346,6 +437,8 @@ class RecommenderCard:
         build: Config to an unfitted recommender.
         kind: `model`, `control` (what a model must beat) or `ceiling` (cannot be beaten).
         citation: Where its definition comes from.
+        check: Config and representation to nothing, or a `UsageError` that says why they do not go
+            together; called before anything is run.
     """
 
     name: str
@@ -356,6 +449,7 @@ class RecommenderCard:
     build: Callable[[Any], Recommender]
     kind: Literal["model", "control", "ceiling"] = "model"
     citation: str | None = None
+    check: Callable[[Any, str], None] | None = None
 
 
 # --------------------------------------------------------------------------------- evaluation
@@ -375,6 +469,7 @@ class Evaluation:
         counts: What was scored, what was left out and why; e.g. `targets`, `excluded_no_target`,
             `tied` (targets whose score ties with another item's).
         top: The best items per asked target or query, if they were asked for.
+        scores: The score of every candidate, float64, where candidates were asked about (ctr).
     """
 
     unit: Literal["user", "query"]
@@ -384,6 +479,7 @@ class Evaluation:
     segments: dict[str, np.ndarray] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     top: Ranking | None = None
+    scores: np.ndarray | None = None
 
     def means(self) -> dict[str, float]:
         """The weighted mean of each metric over the units with a value; NaN if there is none."""

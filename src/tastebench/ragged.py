@@ -63,6 +63,15 @@ class Ragged:
         order = np.argsort(rows, kind="stable")
         return cls.from_lengths(values[order], np.bincount(rows, minlength=n_rows))
 
+    @classmethod
+    def windows(cls, values: np.ndarray, ends: np.ndarray, lengths: np.ndarray) -> Ragged:
+        """The lists `values[ends[i] - lengths[i] : ends[i]]`, which may overlap.
+
+        >>> Ragged.windows(np.array([5, 6, 7]), np.array([2, 3]), np.array([1, 3])).to_lists()
+        [[6], [5, 6, 7]]
+        """
+        return cls.from_lengths(values[spans(ends - lengths, lengths)], lengths)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -86,9 +95,7 @@ class Ragged:
                 self.values[base : self.offsets[stop]], self.offsets[start : stop + 1] - base
             )
         rows = np.arange(len(self))[key]
-        return Ragged.from_lengths(
-            self.values[_spans(self.offsets[rows], self.lengths[rows])], self.lengths[rows]
-        )
+        return Ragged.windows(self.values, self.offsets[1:][rows], self.lengths[rows])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -105,9 +112,7 @@ class Ragged:
         if k < 0:
             raise ValueError(f"cannot take the last {k} values")
         lengths = np.minimum(self.lengths, k)
-        return Ragged.from_lengths(
-            self.values[_spans(self.offsets[1:] - lengths, lengths)], lengths
-        )
+        return Ragged.windows(self.values, self.offsets[1:], lengths)
 
     def padded(
         self, width: int, fill: Any = -1, side: Literal["left", "right"] = "right"
@@ -144,9 +149,9 @@ class Ragged:
         return cls(values, offsets)
 
 
-def _spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The indices `starts[i] .. starts[i] + lengths[i] - 1` for all i, end to end."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    spans: np.ndarray = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-    return spans
+    indices: np.ndarray = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return indices

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+SplitKind = Literal["last_out", "time", "ratio", "random", "user", "given"]
 
 
 class SplitSpec(BaseModel):
@@ -13,25 +22,37 @@ class SplitSpec(BaseModel):
     `last_out`: each user's last interaction is test, the one before valid. `time`: by the absolute
     cut-offs, or, where they are None, at the times that give `ratios` over all interactions.
     `ratio`: each user's interactions in order, by `ratios`. `random`: the pairs shuffled with
-    `seed`, by `ratios`, per user or over all (`by`). `given`: the dataset's own split table.
+    `seed`, by `ratios`, per user or over all (`by`). `user`: whole users, shuffled with `seed`, by
+    `ratios` or, where `users` is given, so many of them: test users first, what is lacking is
+    lacking in train and valid in proportion. `given`: the dataset's own split.
 
     With `drop_cold` valid and test lose the interactions whose user or item is not in train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["last_out", "time", "ratio", "random", "given"]
+    kind: SplitKind
     valid_from: int | None = Field(None, description="`time`: first millisecond of valid")
     test_from: int | None = Field(None, description="`time`: first millisecond of test")
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: Literal["user", "all"] = "user"
+    users: tuple[int, int, int] | None = Field(None, description="`user`: users in each part")
     seed: int = 101
     drop_cold: bool = False
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Left out where it says nothing: fingerprints from before it was a field stay as they were.
+        return {k: v for k, v in write(self).items() if k != "users" or v is not None}
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> SplitSpec:
         if min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
             raise ValueError(f"ratios {self.ratios} are not shares that sum to 1")
+        if self.users is not None and (self.kind != "user" or min(self.users) < 0):
+            raise ValueError("users says how many of them (0 or more) are in each part of `user`")
+        if self.kind == "user" and self.drop_cold:
+            raise ValueError("the split user tests on people that training does not know")
         if (self.valid_from is None) != (self.test_from is None):
             raise ValueError("valid_from and test_from go together")
         if self.valid_from is not None and self.test_from is not None:
@@ -40,6 +61,22 @@ class SplitSpec(BaseModel):
             if self.valid_from > self.test_from:
                 raise ValueError("valid_from is later than test_from")
         return self
+
+
+class RowsSpec(BaseModel):
+    """How labelled rows (who was shown what, and clicked or not) are got from a dataset.
+
+    `impressions`: its impressions table. `labels`: its interactions, labelled, or rated: above
+    `threshold` is a click, below is none, and equal is left out. `sampled`: every interaction is a
+    click, and `negatives` items that its user never takes are drawn to it with `seed`, each once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["impressions", "labels", "sampled"]
+    threshold: float = 3.0
+    negatives: int = Field(4, ge=1)
+    seed: int = 101
 
 
 class RawFile(BaseModel):

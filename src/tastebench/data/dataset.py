@@ -106,6 +106,15 @@ class Dataset:
             return pl.Series("user_id", [], dtype=pl.String)
         return self.tables.interactions["user_id"].unique(maintain_order=True)
 
+    @cached_property
+    def everyone(self) -> pl.Series:
+        """`user_ids`, then those of users whom only impressions or histories name."""
+        known = [self.user_ids]
+        for frame in (self.tables.impressions, self.tables.histories):
+            if frame is not None:
+                known.append(frame["user_id"])
+        return pl.concat(known).unique(maintain_order=True)
+
     def events(self) -> Events:
         """What users took as sorted index arrays; computed once, not to be written to."""
         return self._events
@@ -116,17 +125,32 @@ class Dataset:
         if frame is None:
             empty = np.empty(0, dtype=np.int64)
             return Events(empty, empty.astype(np.int32), None, empty)
-        user = positions(frame["user_id"], self.user_ids)
-        item = positions(frame["item_id"], self.item_ids).astype(np.int32)
-        time = None if frame["time"].null_count() else frame["time"].to_numpy()
-        order = np.lexsort((frame["row"].to_numpy(), *(() if time is None else (time,)), user))
-        order = order[(frame["label"].fill_null(1) == 1).to_numpy()[order]]
-        time = None if time is None else time[order]
-        events = Events(user[order], item[order], time, order)
+        taken = (frame["label"].fill_null(1) == 1).to_numpy()
+        events = self.in_order(frame, frame["row"].to_numpy(), taken)
         for array in events:
             if array is not None:
                 array.flags.writeable = False
         return events
+
+    def in_order(
+        self, frame: pl.DataFrame, row: np.ndarray, kept: np.ndarray | None = None
+    ) -> Events:
+        """Rows of a table with users, items and perhaps times, by user, then time, then `row`.
+
+        Args:
+            frame: With user_id, item_id and time.
+            row: What decides between equal times, integers `[n]`.
+            kept: The rows wanted, bool `[n]`; None for all.
+
+        Returns:
+            Arrays whose `row` is the position in `frame` and whose `user` is that in `everyone`.
+        """
+        user = positions(frame["user_id"], self.everyone)
+        item = positions(frame["item_id"], self.item_ids).astype(np.int32)
+        time = None if frame["time"].null_count() else frame["time"].to_numpy()
+        order = np.lexsort((row, *(() if time is None else (time,)), user))
+        order = order if kept is None else order[kept[order]]
+        return Events(user[order], item[order], None if time is None else time[order], order)
 
     def save(self, folder: Path) -> None:
         """Writes the dataset as a folder, atomically: the old content or the new, never a half.

@@ -1,24 +1,25 @@
 """Splits: which interactions are trained on, validated on and tested on, and what that leaks.
 
-A split is one int8 per event of `Dataset.events()`, in their order: 0 train, 1 valid, 2 test, -1 in
-no part. Where nobody says otherwise it is by time if there are times, leave-last-out if there is
-only an order, and the dataset's own where it brings one.
+A split is one int8 per event of `Dataset.events()`, in their order: 0 train, 1 valid, 2 test, 3
+what a valid or test user did before and nobody is trained on or asked about, -1 in no part. Where nobody
+says otherwise it is by time if there are times, leave-last-out if there is only an order, and the
+dataset's own where it brings one.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tastebench.data.card import SplitSpec
+from tastebench.data.card import SplitKind, SplitSpec
 from tastebench.data.dataset import Dataset, Events, positions
 from tastebench.data.schema import PARTS
 from tastebench.errors import DataError, UsageError
 
-TRAIN, VALID, TEST, DROPPED = 0, 1, 2, -1
+TRAIN, VALID, TEST, PAST, DROPPED = 0, 1, 2, 3, -1
 
 
 def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
@@ -32,6 +33,8 @@ def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
     - `ratio`: a user's events in order; valid and test get `floor(n * ratio)` each, train the rest.
     - `random`: distinct (user, item) pairs in random order, by user or over all, in the same
       shares; events of one pair stay together, so that no test pair is in train.
+    - `user`: users in random order, by shares or numbers of them; all events of a train user are
+      train, of a valid or test user the last one is, and those before it are `PAST`.
     - `given`: by the split table. A pair listed more than once gives its parts to its events in
       order; pairs not listed are dropped.
 
@@ -41,6 +44,18 @@ def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
     events = dataset.events()
     if not len(events.user):
         raise DataError("there are no interactions to split", where=dataset.name)
+    parts = cut(dataset, events, spec)
+    for part in (TRAIN, TEST):
+        if not (parts == part).any():
+            raise UsageError(
+                f"the split {spec.kind} leaves {PARTS[part]} empty on {dataset.name}",
+                fix="choose another split or other cut-offs, or prepare the data with longer users",
+            )
+    return parts
+
+
+def cut(dataset: Dataset, events: Events, spec: SplitSpec) -> np.ndarray:
+    """As `split`, of any rows of a dataset's users, and whatever may be left of a part."""
     match spec.kind:
         case "last_out":
             parts = _last_out(events)
@@ -50,18 +65,15 @@ def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
             parts = _shares(events.user, spec.ratios)
         case "random":
             parts = _random(events, spec, dataset.n_items)
+        case "user":
+            parts = user_parts(events.user, spec)
+            parts[(parts > TRAIN) & (_later(events.user) > 0)] = PAST
         case "given":
             parts = _given(events, dataset)
     if spec.drop_cold:
         train = parts == TRAIN
         known = np.isin(events.user, events.user[train]) & np.isin(events.item, events.item[train])
         parts = np.where(known, parts, DROPPED).astype(np.int8)
-    for part in (TRAIN, TEST):
-        if not (parts == part).any():
-            raise UsageError(
-                f"the split {spec.kind} leaves {PARTS[part]} empty on {dataset.name}",
-                fix="choose another split or other cut-offs, or prepare the data with longer users",
-            )
     return parts
 
 
@@ -129,6 +141,31 @@ def _random(events: Events, spec: SplitSpec, n_items: int) -> np.ndarray:
     return of_events
 
 
+def user_parts(user: np.ndarray, spec: SplitSpec) -> np.ndarray:
+    """The part of each row's user under the split `user`, int8 `[n]`.
+
+    Test users are drawn first. Where there are fewer users than `spec.users` names, valid keeps its
+    share of those that are not test, rounded down.
+    """
+    users, of_row = np.unique(user, return_inverse=True)
+    n = len(users)
+    if spec.users is None:
+        valid, test = (_floor(n, ratio) for ratio in spec.ratios[1:])
+        taught = n - test
+    else:
+        train, valid, test = spec.users
+        test = min(test, n)
+        taught = min(train + valid, n - test)
+        valid = _floor(taught, valid / max(train + valid, 1))
+    order = np.random.default_rng(spec.seed).permutation(n)
+    parts = np.full(n, DROPPED, dtype=np.int8)
+    parts[order[:test]] = TEST
+    parts[order[test : test + valid]] = VALID
+    parts[order[test + valid : test + taught]] = TRAIN
+    of_rows: np.ndarray = parts[of_row]
+    return of_rows
+
+
 def _given(events: Events, dataset: Dataset) -> np.ndarray:
     table = dataset.tables.split
     if table is None:
@@ -136,7 +173,7 @@ def _given(events: Events, dataset: Dataset) -> np.ndarray:
             f"{dataset.name} brings no split of its own", fix="choose time, last_out or random"
         )
     part = table["part"].replace_strict(PARTS, [TRAIN, VALID, TEST], return_dtype=pl.Int8)
-    user = positions(table["user_id"], dataset.user_ids)
+    user = positions(table["user_id"], dataset.everyone)
     item = positions(table["item_id"], dataset.item_ids)
     known = (user >= 0) & (item >= 0)
     listed_pair = (user * dataset.n_items + item)[known]
@@ -183,11 +220,12 @@ def _later(group: np.ndarray) -> np.ndarray:
     return _earlier(group[::-1])[::-1]
 
 
-LEAKS: dict[Literal["last_out", "time", "ratio", "random", "given"], str] = {
+LEAKS: dict[SplitKind, str] = {
     "last_out": "Leave-last-out: models train on what other users did after a user's test event.",
     "time": "By time: no training event is later than a test event; new users and items are cold.",
     "ratio": "By share of each user: models train on what other users did after a test event.",
     "random": "Random pairs: models train on a user's later events and are tested on earlier ones.",
+    "user": "Whole users: nothing of a test user is trained on; times of others may be later.",
     "given": "The dataset's own split: the shares below say what it leaks.",
 }
 """One sentence on what each kind of split leaks."""
@@ -199,7 +237,7 @@ class Leakage:
 
     Attributes:
         sentence: What this kind of split leaks, in one line.
-        counts: Events per part, and dropped.
+        counts: Events per part, what valid and test users did before (`past`), and dropped.
         future: Train events later than the earliest test event, of the train events; None without
             times.
         cold_users, cold_items: Test users and items that no train event has, of the distinct ones.
@@ -242,6 +280,7 @@ def leakage(dataset: Dataset, parts: np.ndarray, spec: SplitSpec | None = None) 
         sentence=LEAKS[spec.kind if spec else "given"],
         counts={
             **{name: int((parts == part).sum()) for part, name in enumerate(PARTS)},
+            **({"past": int((parts == PAST).sum())} if (parts == PAST).any() else {}),
             "dropped": int((parts == DROPPED).sum()),
         },
         future=future,

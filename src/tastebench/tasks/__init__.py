@@ -17,6 +17,7 @@ TASKS: Registry[Task] = Registry(
         "search": "tastebench.tasks.search:TASK",
         "seqrec": "tastebench.tasks.seqrec:TASK",
         "cf": "tastebench.tasks.cf:TASK",
+        "ctr": "tastebench.tasks.ctr:TASK",
     },
     group="tastebench.tasks",
 )

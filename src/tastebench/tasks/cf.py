@@ -13,6 +13,7 @@ import numpy as np
 
 from tastebench.contracts import CfProblem, Part, Queries
 from tastebench.data.split import TEST, TRAIN, VALID, default_split, split
+from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import Asked, history_segment, limited, popularity_segment
 from tastebench.tasks.protocol import TaskProtocol
@@ -35,6 +36,13 @@ def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
 def problem(dataset: Dataset, protocol: TaskProtocol) -> CfProblem:
     """The dataset as three disjoint sets of items per user."""
     assert protocol.split is not None
+    if protocol.split.kind == "user":
+        raise UsageError(
+            "the split user tests on people that nothing is known of, and cf has no order to show "
+            "their earlier events by",
+            where=dataset.name,
+            fix="choose random or time for cf",
+        )
     events = dataset.events()
     part = split(dataset, protocol.split)
     kept = part >= TRAIN

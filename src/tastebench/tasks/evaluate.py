@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from tastebench.contracts import Evaluation, GeneratesItems, Queries, Ranking, ScoresItems
+from tastebench.contracts import (
+    Evaluation,
+    GeneratesItems,
+    Queries,
+    Ranking,
+    Role,
+    ScoresItems,
+)
 from tastebench.errors import ProtocolError
 from tastebench.metrics.grammar import parse_all
 from tastebench.metrics.measure import measure, weigh
@@ -18,6 +26,9 @@ from tastebench.tasks.rank import rank_and_list, top_k
 
 GENERATED = 100
 """Items a generating recommender is asked for where no metric has a cut-off."""
+
+LIST_LENGTH = 10
+"""Items that one request asks for."""
 
 HISTORY_EDGES = (1, 5, 10, 20, 50)
 HISTORY_LABELS = ("0", "1-4", "5-9", "10-19", "20-49", "50+")
@@ -47,6 +58,27 @@ class Asked:
     exclude: Ragged | None = None
     segments: dict[str, np.ndarray] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @property
+    def length(self) -> int:
+        """Items in the answer to a request."""
+        return min(LIST_LENGTH, self.n_items)
+
+    def brings(self, row: int, items: Sequence[str]) -> tuple[list[str], Role]:
+        """The texts that one question brings along: a query, or the items of a history."""
+        if self.queries.text is not None:
+            return [self.queries.text[row]], "query"
+        assert self.queries.history is not None
+        return [items[item] for item in self.queries.history[row].tolist()], "item"
+
+    def request(self, recommender: Any, row: int) -> Ranking:
+        """Asks one question alone: the best items of the whole catalogue."""
+        one = slice(row, row + 1)
+        exclude = None if self.exclude is None else self.exclude[one]
+        return top_k(recommender, self.queries[one], self.length, self.n_items, exclude=exclude)
 
 
 def measure_answers(

@@ -7,19 +7,28 @@ seeds, training budget) is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from tastebench.data.card import SplitSpec
+from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.errors import UsageError
 from tastebench.files import hash_json
-from tastebench.metrics.grammar import parse_all
+from tastebench.metrics.grammar import parse_all, parse_rows
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
-TaskName = Literal["search", "seqrec", "cf"]
+TaskName = Literal["search", "seqrec", "cf", "ctr"]
 
 DEFINITIONS = 1
 """Raised when a metric, the tie rule or an exclusion comes to mean something else: old numbers then
@@ -28,13 +37,19 @@ carry another fingerprint."""
 Count = Annotated[int, Field(ge=1)]
 
 _ONLY: dict[str, tuple[TaskName, ...]] = {
-    "split": ("seqrec", "cf"),
+    "split": ("seqrec", "cf", "ctr"),
     "mask_seen": ("seqrec", "cf"),
-    "history_length": ("seqrec",),
+    "history_length": ("seqrec", "ctr"),
     "min_grade": ("search",),
+    "rows": ("ctr",),
+    "group": ("ctr",),
 }
 """Fields that not every task reads. One that is set and not read would change the fingerprint and
 the words of a protocol, and no number."""
+
+
+_LATER = ("rows", "group")
+"""Fields that came later: where one says nothing, fingerprints are those from before it."""
 
 
 class TaskProtocol(BaseModel):
@@ -46,13 +61,16 @@ class TaskProtocol(BaseModel):
         history_length: Latest items a model sees; None where histories are sets (cf) or absent.
         min_history: Targets with fewer earlier items are not asked, but counted.
         min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
-        candidates: What is ranked: the whole catalogue.
+        candidates: What is ranked: the whole catalogue, or only what was shown (ctr).
         mask_seen: Items that the asker had before leave the ranking, also those beyond the history
             length, in the test phase of cf those of valid too; a target among them is not asked,
             but counted. Searching masks nothing.
         ties: Metrics take their expected value over a uniformly random order of equal scores.
-        average: Mean over users of each user's mean, or over single rows (targets, queries).
+        average: Mean over users of each user's mean, or over single rows (targets, queries; in ctr
+            the groups).
         metrics: Metric names with cut-offs, the headline first.
+        rows: How labelled rows are got (ctr).
+        group: What labelled rows are compared within: all of a user, or one impression (ctr).
         behaviour: `fixed` measures as documented here.
         limit: At most this many users or queries are asked; a limited result is never on a board.
     """
@@ -64,27 +82,42 @@ class TaskProtocol(BaseModel):
     history_length: Count | None = None
     min_history: Annotated[int, Field(ge=0)] = 1
     min_grade: Annotated[float, Field(gt=0)] | None = None
-    candidates: Literal["all"] = "all"
+    candidates: Literal["all", "shown"] = "all"
     mask_seen: bool = False
     ties: Literal["expected"] = "expected"
     average: Literal["user", "row"] = "user"
     metrics: tuple[str, ...]
     behaviour: Literal["fixed"] = "fixed"
     limit: Count | None = None
+    rows: RowsSpec | None = None
+    group: Literal["user", "impression"] | None = None
 
     @field_validator("metrics")
     @classmethod
-    def _canonical(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _canonical(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not names:
             raise UsageError("a protocol needs at least one metric", fix="metrics: [ndcg@10]")
-        return tuple(str(metric) for metric in parse_all(names, needs="ranks"))
+        rows = info.data.get("task") == "ctr"
+        metrics = parse_rows(names) if rows else parse_all(names, needs="ranks")
+        return tuple(str(metric) for metric in metrics)
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in write(self).items() if k not in _LATER or v is not None}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.task != "search" and self.split is None:
             raise UsageError(f"{self.task} needs a split", fix="split: {kind: last_out}")
-        if self.task == "seqrec" and self.history_length is None:
-            raise UsageError("seqrec needs a history length", fix="history_length: 50")
+        if self.task in ("seqrec", "ctr") and self.history_length is None:
+            raise UsageError(f"{self.task} needs a history length", fix="history_length: 50")
+        if (self.task == "ctr") != (self.candidates == "shown"):
+            raise UsageError(
+                "ctr ranks what was shown, and every other task the whole catalogue",
+                fix="leave candidates out of the protocol",
+            )
+        if self.task == "ctr" and (self.rows is None or self.group is None):
+            raise UsageError("ctr needs rows and a group", fix="leave both to the dataset")
         for field, tasks in _ONLY.items():
             if self.task not in tasks and getattr(self, field) not in (None, False):
                 raise UsageError(
@@ -118,9 +151,12 @@ class TaskProtocol(BaseModel):
             parts.append(f"latest {self.history_length} items")
         if self.min_grade is not None:
             parts.append(f"relevant from grade {self.min_grade:g}")
-        parts.append("all items ranked" + (", seen ones left out" if self.mask_seen else ""))
+        if self.rows is not None:
+            parts.append(f"{describe_rows(self.rows)}, compared within {self.group}s")
+        else:
+            parts.append("all items ranked" + (", seen ones left out" if self.mask_seen else ""))
         parts.append("expected value over ties")
-        rows = "queries" if self.task == "search" else "rows"
+        rows = {"search": "queries", "ctr": f"{self.group}s"}.get(self.task, "rows")
         parts.append(f"mean over {'users' if self.average == 'user' else rows}")
         if self.limit is not None:
             parts.append(f"only {self.limit:,} asked")
@@ -136,19 +172,35 @@ def describe_split(split: SplitSpec) -> str:
     return _words(split) + (", cold rows left out" if split.drop_cold else "")
 
 
+def describe_rows(rows: RowsSpec) -> str:
+    """Where labelled rows come from in a few words.
+
+    >>> describe_rows(RowsSpec(source="sampled", negatives=2))
+    'interactions with 2 drawn negatives each'
+    """
+    match rows.source:
+        case "impressions":
+            return "impressions"
+        case "labels":
+            return f"labels, or ratings above and below {rows.threshold:g}"
+        case _:
+            return f"interactions with {rows.negatives} drawn negatives each"
+
+
 def _words(split: SplitSpec) -> str:
     shares = "/".join(f"{100 * ratio:.4g}" for ratio in split.ratios)
-    match split.kind:
-        case "last_out":
-            return "last item out"
-        case "time" if split.test_from is not None:
-            return f"by time, valid from {split.valid_from} ms, test from {split.test_from} ms"
-        case "time":
-            return f"by time {shares}"
-        case "ratio":
-            return f"each user's last by ratio {shares}"
-        case "random":
-            over = "over all" if split.by == "all" else "per user"
-            return f"random {shares} {over}, seed {split.seed}"
-        case _:
-            return "given split"
+    words = {
+        "last_out": "last item out",
+        "time": f"by time {shares}",
+        "ratio": f"each user's last by ratio {shares}",
+        "random": f"random {shares} {'over all' if split.by == 'all' else 'per user'}, "
+        f"seed {split.seed}",
+        "user": f"whole users {shares}, seed {split.seed}",
+        "given": "given split",
+    }
+    if split.test_from is not None:
+        return f"by time, valid from {split.valid_from} ms, test from {split.test_from} ms"
+    if split.users is not None:
+        counts = "/".join(f"{n:,}" for n in split.users)
+        return f"whole users, {counts} of them, seed {split.seed}"
+    return words[split.kind]

@@ -61,8 +61,8 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SeqProblem:
 
     def targets(wanted: int) -> Targets:
         at = np.flatnonzero(part == wanted)
-        history = _windows(item, at, cut[at])
-        seen = _windows(item, at, before[at]) if protocol.mask_seen else None
+        history = Ragged.windows(item, at, cut[at])
+        seen = Ragged.windows(item, at, before[at]) if protocol.mask_seen else None
         return Targets(user[at], history, item[at], row[at], seen)
 
     return SeqProblem(
@@ -73,13 +73,6 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> SeqProblem:
         valid=targets(VALID),
         test=targets(TEST),
     )
-
-
-def _windows(values: np.ndarray, end: np.ndarray, length: np.ndarray) -> Ragged:
-    """`values[end - length:end]` for every pair."""
-    offsets = np.concatenate(([0], np.cumsum(length)))
-    at = np.arange(offsets[-1]) + np.repeat(end - length - offsets[:-1], length)
-    return Ragged(values[at], offsets)
 
 
 def ask(problem: SeqProblem, protocol: TaskProtocol, part: Part, forms: QueryForms) -> Asked:

@@ -11,6 +11,7 @@ import numpy as np
 from tastebench.contracts import Evaluation, Part
 from tastebench.errors import ProtocolError
 from tastebench.tasks.evaluate import Asked, measure_answers
+from tastebench.tasks.shown import Shown, measure_shown
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
@@ -46,9 +47,22 @@ class Ask(Protocol):
 
     def __call__(
         self, problem: Any, protocol: TaskProtocol, part: Part, forms: QueryForms
-    ) -> Asked:
+    ) -> Asked | Shown:
         """What a protocol asks about one part of a problem."""
         ...
+
+
+def measure(
+    recommender: Any, asked: Asked | Shown, protocol: TaskProtocol, *, top_k: int = 0
+) -> Evaluation:
+    """Asks a fitted recommender and measures its answers.
+
+    Raises:
+        ProtocolError: Nothing to ask, or answers that cannot be used.
+    """
+    if isinstance(asked, Shown):
+        return measure_shown(recommender, asked, protocol)
+    return measure_answers(recommender, asked, protocol, top_k=top_k)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Task:
         problem: Dataset and protocol to index arrays.
         ask: Problem, protocol, part and query forms to questions with their answers.
         parts: Parts that can be asked about; a zero-shot task has nothing to select on.
+        able: Whether it can be made of a dataset whose card does not offer it, if a plan names it.
     """
 
     name: TaskName
@@ -78,6 +93,7 @@ class Task:
     problem: Callable[[Dataset, TaskProtocol], Any]
     ask: Ask
     parts: tuple[Part, ...] = ("valid", "test")
+    able: Callable[[Dataset], bool] = lambda dataset: False
 
     def evaluate(
         self,
@@ -91,7 +107,8 @@ class Task:
         """Asks a fitted recommender about one part and measures its answers.
 
         Args:
-            recommender: Something that `ScoresItems` or `GeneratesItems`.
+            recommender: Something that `ScoresItems`, `GeneratesItems` or, for candidates that were
+                shown, `ScoresCandidates`.
             problem: From `self.problem`.
             protocol: The protocol the problem was made by.
             part: Part to ask about.
@@ -107,6 +124,4 @@ class Task:
                 f"{self.name} has no {part} part: it asks without training",
                 fix=f"evaluate on {' or '.join(self.parts)}",
             )
-        return measure_answers(
-            recommender, self.ask(problem, protocol, part, forms), protocol, top_k=top_k
-        )
+        return measure(recommender, self.ask(problem, protocol, part, forms), protocol, top_k=top_k)
