@@ -64,6 +64,23 @@ class TestAlphaRecOriginal(RecommenderTests):
     config: ClassVar = {"epochs": 1, "expansion": 1}
 
 
+class TestVectorKnn(RecommenderTests):
+    card = get_recommender("vector-knn")
+
+
+class TestLogistic(RecommenderTests):
+    card = get_recommender("logistic")
+
+
+NARROW = {"epochs": 1, "hidden_size": 16, "batch_size": 8}
+TOWER = {"operator": "dnn", "tower": [8, 8]}
+
+
+class TestDnn(RecommenderTests):
+    card = get_recommender("dnn")
+    config: ClassVar = {**NARROW, "predictor": TOWER}
+
+
 @pytest.mark.parametrize("name", RECOMMENDERS.names())
 def test_every_recommender_inherits_the_conformance_tests(name: str) -> None:
     tested = {

@@ -18,12 +18,44 @@ from tastebench.contracts import (
     GeneratesItems,
     Recommender,
     RecommenderCard,
+    ScoresCandidates,
     ScoresItems,
 )
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.registry import Registry
 
 __all__ = ["RECOMMENDERS", "NoParameters", "as_recommender", "build_recommender", "get_recommender"]
+
+_CLICK_MODELS = (
+    "dnn",
+    "pnn",
+    "deepfm",
+    "dcn",
+    "dcnv2",
+    "masknet",
+    "finalmlp",
+    "autoint",
+    "gdcn",
+    "din",
+    "bst",
+    "naml",
+    "nrms",
+    "lstur",
+    "fastformer",
+    "miner",
+    "plm-nr",
+    "once",
+    "iisan",
+    "uist",
+    "bricks",
+)
+
+
+def _click_models() -> dict[str, str]:
+    """Each recipe of `tastebench.recommenders.ctr.recipes` by its name."""
+    module = "tastebench.recommenders.ctr.recipes"
+    return {name: f"{module}:{name.upper().replace('-', '_')}" for name in _CLICK_MODELS}
+
 
 RECOMMENDERS: Registry[RecommenderCard] = Registry(
     "recommender",
@@ -33,6 +65,9 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "sasrec-text": "tastebench.recommenders.seqrec.sasrec_text:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
+        **_click_models(),
+        "vector-knn": "tastebench.recommenders.baselines.vector_knn:CARD",
+        "logistic": "tastebench.recommenders.baselines.logistic:CARD",
         "random": "tastebench.recommenders.baselines.random:CARD",
         "popularity": "tastebench.recommenders.baselines.popularity:CARD",
         "item-knn": "tastebench.recommenders.baselines.item_knn:CARD",
@@ -121,11 +156,13 @@ def build_recommender(card: RecommenderCard, config: BaseModel) -> Recommender:
             where=f"recommender {card.name!r}",
             fix="give it one: fit(problem, items, trainer) -> FitReport",
         )
-    if not isinstance(made, (ScoresItems, GeneratesItems)):
+    if not isinstance(made, (ScoresItems, GeneratesItems, ScoresCandidates)):
         raise UsageError(
-            f"{type(made).__name__} has neither scores nor generate, so it recommends nothing",
+            f"{type(made).__name__} has none of scores, generate and score, so it recommends "
+            "nothing",
             where=f"recommender {card.name!r}",
-            fix="give it one: scores(queries, items) -> array of shape [n, items]",
+            fix="give it one: scores(queries, items) -> array of shape [n, items], or, for clicks, "
+            "log_odds and score(candidates) -> array of shape [n]",
         )
     return made
 

@@ -15,14 +15,16 @@ from tastebench.contracts import (
     FitReport,
     GeneratesItems,
     Items,
-    Queries,
     Recommender,
     RecommenderCard,
+    ScoresCandidates,
     ScoresItems,
 )
 from tastebench.ragged import Ragged
 from tastebench.tasks import TASKS
+from tastebench.tasks.evaluate import Asked
 from tastebench.tasks.protocol import TaskName
+from tastebench.tasks.shown import Shown, score_all
 from tastebench.testing.tiny import N_ITEMS, Tiny, tiny
 from tastebench.training.fit import FabricTrainer
 
@@ -80,7 +82,7 @@ class RecommenderTests:
         one, other = self._unfitted(), self._unfitted()
         assert one is not other
         assert isinstance(one, Recommender)
-        assert isinstance(one, (ScoresItems, GeneratesItems))
+        assert isinstance(one, (ScoresItems, GeneratesItems, ScoresCandidates))
 
     # ------------------------------------------------------------------------------- fitting
 
@@ -101,9 +103,9 @@ class RecommenderTests:
     def test_does_not_look_at_the_test_part(self, task: TaskName, representation: str) -> None:
         """Other answers in the test part change nothing that is learned."""
         case, other = tiny(task), tiny(task, other_test=True)
-        queries = self._asked(case)
-        expected = self._answers(self._fitted(case, representation)[0], queries)
-        actual = self._answers(self._fitted(other, representation)[0], queries)
+        asked = self._asked(case)
+        expected = self._answers(self._fitted(case, representation)[0], asked)
+        actual = self._answers(self._fitted(other, representation)[0], asked)
         np.testing.assert_array_equal(actual, expected)
 
     def test_leaves_problem_and_items_as_they_are(
@@ -111,35 +113,34 @@ class RecommenderTests:
     ) -> None:
         """What is handed over is shared with other runs."""
         case = tiny(task)
-        given = [*_arrays(case), *_arrays(queries := self._asked(case))]
+        given = [*_arrays(case), *_arrays(asked := self._asked(case))]
         before = [array.copy() for array in given]
         recommender, _ = self._fitted(case, representation)
-        self._answers(recommender, queries)
+        self._answers(recommender, asked)
         for was, now in zip(before, given, strict=True):
             np.testing.assert_array_equal(now, was)
 
     # ------------------------------------------------------------------------------- answering
 
     def test_answers_have_the_right_shape(self, task: TaskName, representation: str) -> None:
-        """One finite score a query and item, or items that exist."""
+        """One finite score a query and item, or a candidate, or items that exist."""
         case = tiny(task)
-        queries = self._asked(case)
+        asked = self._asked(case)
         recommender, _ = self._fitted(case, representation)
-        answers = self._answers(recommender, queries)
-        if isinstance(recommender, ScoresItems):
-            assert answers.shape == (len(queries), N_ITEMS)
+        answers = self._answers(recommender, asked)
+        assert answers.shape == ((len(asked),) if task == "ctr" else (len(asked), N_ITEMS))
+        if isinstance(recommender, (ScoresItems, ScoresCandidates)):
             assert np.isfinite(answers).all()
         else:
-            assert answers.shape == (len(queries), N_ITEMS)
             assert ((answers >= -1) & (answers < N_ITEMS)).all()
 
     def test_asking_twice_changes_nothing(self, task: TaskName, representation: str) -> None:
         """Answering keeps no state."""
         case = tiny(task)
         recommender, _ = self._fitted(case, representation)
-        queries = self._asked(case)
-        first = self._answers(recommender, queries).copy()
-        np.testing.assert_array_equal(self._answers(recommender, queries), first)
+        asked = self._asked(case)
+        first = self._answers(recommender, asked).copy()
+        np.testing.assert_array_equal(self._answers(recommender, asked), first)
 
     def test_a_score_does_not_depend_on_the_chunk(
         self, task: TaskName, representation: str
@@ -147,24 +148,36 @@ class RecommenderTests:
         """A pair scores the same whatever is asked beside it."""
         case = tiny(task)
         recommender, _ = self._fitted(case, representation)
-        if not isinstance(recommender, ScoresItems):
+        asked = self._asked(case)
+        whole = self._answers(recommender, asked)
+        if isinstance(asked, Shown):
+            parts = np.concatenate([asked.request(recommender, row) for row in range(len(asked))])
+        elif isinstance(recommender, ScoresItems):
+            rows = [
+                [
+                    _numpy(recommender.scores(asked.queries[rows], items))
+                    for items in _cut(N_ITEMS, 5)
+                ]
+                for rows in _cut(len(asked), 3)
+            ]
+            parts = np.block(rows)
+        else:
             pytest.skip("generates items: there are no chunks")
-        queries = self._asked(case)
-        whole = self._answers(recommender, queries)
-        parts = [
-            [_numpy(recommender.scores(queries[rows], items)) for items in _cut(N_ITEMS, 5)]
-            for rows in _cut(len(queries), 3)
-        ]
         scale = max(1.0, float(np.abs(whole).max()))
-        np.testing.assert_allclose(np.block(parts), whole, rtol=0, atol=self.tolerance * scale)
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=self.tolerance * scale)
 
     def test_an_empty_history_is_answered(self, user_task: TaskName, representation: str) -> None:
         """A new user gets an answer, not an error or NaN."""
         case = tiny(user_task)
-        queries = self._asked(case)
-        empty = replace(queries, history=Ragged.from_lists([[]] * len(queries)))
+        asked = self._asked(case)
+        if isinstance(asked, Shown):
+            empty = Ragged.from_lists([[]] * len(asked.candidates))
+            new: Asked | Shown = replace(asked, candidates=replace(asked.candidates, history=empty))
+        else:
+            empty = Ragged.from_lists([[]] * len(asked))
+            new = replace(asked, queries=replace(asked.queries, history=empty))
         recommender, _ = self._fitted(case, representation)
-        assert np.isfinite(self._answers(recommender, empty)).all()
+        assert np.isfinite(self._answers(recommender, new)).all()
 
     def test_is_evaluated(self, task: TaskName, representation: str) -> None:
         """The task can rank and measure the answers."""
@@ -174,8 +187,12 @@ class RecommenderTests:
             evaluation = TASKS.get(task).evaluate(
                 recommender, case.problem, case.protocol, part, case.forms, top_k=2
             )
-            assert all(0 <= mean <= 1 for mean in evaluation.means().values())
-            assert evaluation.top is not None and evaluation.top.items.shape[1] == 2
+            means = evaluation.means()
+            loss = means.pop("logloss", 0.0)
+            assert loss >= 0 or not recommender.log_odds
+            assert all(0 <= mean <= 1 for mean in means.values())
+            if task != "ctr":
+                assert evaluation.top is not None and evaluation.top.items.shape[1] == 2
 
     # --------------------------------------------------------------------------------- helpers
 
@@ -194,15 +211,17 @@ class RecommenderTests:
             case.problem, _only(case.items, representation), trainer
         )
 
-    def _asked(self, case: Tiny) -> Queries:
+    def _asked(self, case: Tiny) -> Asked | Shown:
         task = TASKS.get(case.protocol.task)
-        return task.ask(case.problem, case.protocol, "test", case.forms).queries
+        return task.ask(case.problem, case.protocol, "test", case.forms)
 
-    def _answers(self, recommender: Any, queries: Queries) -> np.ndarray:
-        """Scores of all items, or the items a generator lists."""
+    def _answers(self, recommender: Any, asked: Asked | Shown) -> np.ndarray:
+        """Scores of all items or of the candidates, or the items a generator lists."""
+        if isinstance(asked, Shown):
+            return score_all(recommender, asked.candidates)
         if isinstance(recommender, ScoresItems):
-            return _numpy(recommender.scores(queries, ALL_ITEMS))
-        items: np.ndarray = recommender.generate(queries, N_ITEMS).items
+            return _numpy(recommender.scores(asked.queries, ALL_ITEMS))
+        items: np.ndarray = recommender.generate(asked.queries, N_ITEMS).items
         return items
 
 
@@ -212,7 +231,8 @@ def _only(items: Items, representation: str) -> Items:
     kept = {
         field.name: getattr(items, field.name) for field in fields(items) if field.name in asked
     }
-    return Items(n=items.n, nested=items.nested, forms=asked, **kept)
+    columns = items.columns if "text" in asked else None
+    return Items(n=items.n, nested=items.nested, columns=columns, forms=asked, **kept)
 
 
 def _numpy(scores: Any) -> np.ndarray:

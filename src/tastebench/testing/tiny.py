@@ -9,13 +9,15 @@ import numpy as np
 
 from tastebench.contracts import (
     CfProblem,
+    CtrProblem,
     Items,
+    Pairs,
     Queries,
     SearchProblem,
     SeqProblem,
     Targets,
 )
-from tastebench.data.card import SplitSpec
+from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.ragged import Ragged
 from tastebench.tasks import QueryForms, TaskProtocol
 from tastebench.tasks.protocol import TaskName
@@ -41,6 +43,19 @@ QUERY_TEXTS = ("a warm red scarf", "something for tea", "the sea", "zzz")
 _TRAIN = [[0, 1, 2], [1, 0, 3, 2], [4, 5, 6], [5, 6, 4, 7], [8, 9], [0, 1, 4], [], [9, 8, 2, 8]]
 _VALID = [3, 1, 7, 5, 8, 5, 6, 9]
 _TEST = [1, 11, 4, 6, 10, 6, 7, 3]
+
+# What was shown to whom after that, two clicks and two others each; user 6 has no history.
+_SHOWN = [
+    [3, 4, 8, 9],
+    [4, 2, 9, 5],
+    [7, 4, 1, 0],
+    [5, 6, 2, 3],
+    [9, 8, 0, 1],
+    [2, 3, 6, 7],
+    [0, 4, 8, 9],
+    [8, 11, 5, 10],
+]
+_PART_OF_USER = {"train": (0, 1, 2, 3), "valid": (4, 5), "test": (6, 7)}
 
 
 class TinyTruth:
@@ -68,25 +83,38 @@ def tiny(task: TaskName, *, other_test: bool = False) -> Tiny:
     """The shop as a problem of `task`.
 
     Args:
-        task: `seqrec`, `cf` or `search`.
+        task: `seqrec`, `cf`, `search` or `ctr`.
         other_test: Other answers in the test part, everything else the same.
     """
     rng = np.random.default_rng(11)
     items = Items(
         n=N_ITEMS,
         text=TEXTS,
+        columns={"title": TEXTS, "kind": [f"kind {n // 2}" for n in range(N_ITEMS)]},
+        code=np.stack([np.arange(N_ITEMS) // 4, np.arange(N_ITEMS) % 4], axis=1),
         vector=rng.normal(size=(N_ITEMS, 8)).astype(np.float32),
         side={"kind": (np.arange(N_ITEMS) // 2).astype(np.int32)},
         truth=TinyTruth(),
     )
     vectors = rng.normal(size=(len(QUERY_TEXTS), 8)).astype(np.float32)
     test = [(item + 5) % N_ITEMS for item in _TEST] if other_test else _TEST
-    make = {"seqrec": _sequences, "cf": _sets, "search": _queries}[task]
+    make = {"seqrec": _sequences, "cf": _sets, "search": _queries, "ctr": _shown}[task]
     forms = QueryForms(QUERY_TEXTS, vectors) if task == "search" else QueryForms()
     return Tiny(make(test), _protocol(task), items, forms)
 
 
 def _protocol(task: TaskName) -> TaskProtocol:
+    if task == "ctr":
+        return TaskProtocol(
+            task=task,
+            rows=RowsSpec(source="impressions"),
+            group="user",
+            candidates="shown",
+            split=SplitSpec(kind="given"),
+            history_length=5,
+            min_history=0,
+            metrics=("gauc", "ndcg@3", "logloss"),
+        )
     return TaskProtocol(
         task=task,
         split=None if task == "search" else SplitSpec(kind="last_out"),
@@ -107,6 +135,27 @@ def _sequences(test: list[int]) -> SeqProblem:
         train=Ragged.from_lists(_TRAIN),
         valid=Targets(users, Ragged.from_lists(_TRAIN), np.array(_VALID, np.int32), users + 100),
         test=Targets(users, Ragged.from_lists(before_test), np.array(test, np.int32), users + 200),
+    )
+
+
+def _shown(test: list[int]) -> CtrProblem:
+    parts = {part: list(users) for part, users in _PART_OF_USER.items()}
+    labels = [1, 1, 0, 0] if test is _TEST else [0, 0, 1, 1]
+
+    def pairs(part: str) -> Pairs:
+        user = np.repeat(parts[part], 4)
+        shown = np.array([_SHOWN[u] for u in parts[part]], np.int32).ravel()
+        label = np.tile(labels if part == "test" else [1, 1, 0, 0], len(parts[part]))
+        return Pairs(user, user, shown, label.astype(np.int8), user)
+
+    return CtrProblem(
+        n_items=N_ITEMS,
+        n_users=len(_TRAIN),
+        history_length=5,
+        history=Ragged.from_lists(_TRAIN),
+        train=pairs("train"),
+        valid=pairs("valid"),
+        test=pairs("test"),
     )
 
 

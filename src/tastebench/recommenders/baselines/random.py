@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tastebench.contracts import FitReport, Items, Queries, RecommenderCard, Trainer
+from tastebench.contracts import Candidates, FitReport, Items, Queries, RecommenderCard, Trainer
 from tastebench.recommenders import NoParameters
 
 
@@ -17,6 +17,8 @@ class Random:
 
     A hash instead of a generator: the score of a pair is the same whatever else is asked with it.
     """
+
+    log_odds = False
 
     def __init__(self, config: NoParameters) -> None:
         self.config = config
@@ -34,6 +36,15 @@ class Random:
         query = mix(_identity(queries).astype(np.uint32) ^ seed)
         item = np.arange(items.start, items.stop, dtype=np.uint32) * np.uint32(0x9E3779B9)
         bits = mix(query[:, None] + item)
+        bits >>= np.uint32(8)
+        return bits.astype(np.float32) * np.float32(2**-24)
+
+    def score(self, candidates: Candidates) -> np.ndarray:
+        """Uniform in [0, 1) for every user and candidate, float32 `[n]`."""
+        seed = mix(np.array([self.seed % 2**32], np.uint32))
+        user = mix(candidates.user.astype(np.uint32) ^ seed)[candidates.items.rows]
+        item = candidates.items.values.astype(np.uint32) * np.uint32(0x9E3779B9)
+        bits = mix(user + item)
         bits >>= np.uint32(8)
         return bits.astype(np.float32) * np.float32(2**-24)
 
@@ -61,7 +72,7 @@ def _identity(queries: Queries) -> np.ndarray:
 CARD = RecommenderCard(
     name="random",
     summary="a random order of all items, new for every query",
-    tasks=("seqrec", "cf", "search"),
+    tasks=("seqrec", "cf", "search", "ctr"),
     representations=("id",),
     config=NoParameters,
     build=Random,

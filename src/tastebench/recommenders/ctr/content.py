@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -91,15 +92,17 @@ def make_content(items: Items, settings: TextSettings, taught: np.ndarray) -> Co
     text = dict(items.columns or {})
     if not text and items.text is not None:
         text = {"text": items.text}
+    rest: dict[str, Any] = {"n": items.n, "vector": items.vector}
+    if items.code is not None:
+        sizes = tuple((items.code.max(axis=0) + 1).tolist())
+        rest |= {"code": items.code, "code_sizes": sizes}
     if not text:
-        return Content(n=items.n, vector=items.vector)
+        return Content(**rest)
     lengths = _lengths(text, settings)
     words = {name: texts for name, texts in text.items() if name not in settings.categories}
     tokenizer = _tokenizer(words, settings, taught)
     columns, vocabulary = columns_as_tokens(text, tokenizer, lengths, settings.categories, taught)
-    return Content(
-        n=items.n, columns=columns, vocabulary=vocabulary, text=text, vector=items.vector
-    )
+    return Content(columns=columns, vocabulary=vocabulary, text=text, **rest)
 
 
 def _lengths(columns: Mapping[str, object], settings: TextSettings) -> dict[str, int]:
