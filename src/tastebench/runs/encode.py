@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tastebench.contracts import Encoder, Role
+from tastebench.contracts import Encoder
 from tastebench.files import atomic_file, hash_json
 from tastebench.lm.endpoint import RemoteError
 from tastebench.runs import latency, limits, store
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tastebench.encoders.vectors import Encoded
     from tastebench.tasks import TaskProtocol
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.shown import Shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +189,7 @@ def _time(
         task = TASKS.get(protocol.task)
         forms = QueryForms(text=query_words(dataset) if task.name == "search" else None)
         asked = task.ask(task.problem(dataset, protocol), protocol, "test", forms)
-        rows = latency.request_rows(len(asked.queries))
+        rows = latency.request_rows(len(asked))
         if len(rows):
             ask = _encode_request(encoder, asked, items)
             times[task.name] = latency.time_each(ask, rows, job.latency_seconds / 2).tolist()
@@ -196,18 +197,12 @@ def _time(
 
 
 def _encode_request(
-    encoder: Encoder, asked: Asked, items: Sequence[str]
+    encoder: Encoder, asked: Asked | Shown, items: Sequence[str]
 ) -> Callable[[int], object]:
-    """Encodes what the asker of a row brings along: a query, or the items of a history."""
-    queries = asked.queries
+    """Encodes what a request brings along."""
 
     def ask(row: int) -> object:
-        role: Role = "item"
-        if queries.text is not None:
-            texts, role = [queries.text[row]], "query"
-        else:
-            assert queries.history is not None
-            texts = [items[item] for item in queries.history[row].tolist()]
+        texts, role = asked.brings(row, items)
         return encoder.encode(texts, role) if texts else None
 
     return ask

@@ -145,10 +145,12 @@ def _tasks_of(plan: Plan, dataset: Dataset, notes: list[str]) -> list[Task]:
     supported = [name for name in dataset.card.tasks if name in TASKS]
     if plan.tasks is None:
         return [TASKS.get(name) for name in supported]
-    for name in plan.tasks:
-        if name not in supported:
-            notes.append(f"{dataset.card.name} has no {name} (it has {', '.join(supported)})")
-    return [TASKS.get(name) for name in plan.tasks if name in supported]
+    wanted = [TASKS.get(name) for name in plan.tasks]
+    doable = [task for task in wanted if task.name in supported or task.able(dataset)]
+    for task in wanted:
+        if task not in doable:
+            notes.append(f"{dataset.card.name} has no {task.name} (it has {', '.join(supported)})")
+    return doable
 
 
 def _protocol(
@@ -188,6 +190,8 @@ def _runs_of(
         card = resources.recommender(choice.name)
         for representation in representations(plan, choice, card):
             forms = representation.split("+")
+            if card.check is not None:
+                _check_together(card, choice, representation)
             if "truth" in forms and dataset.card.generator is None:
                 notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
                 continue
@@ -196,6 +200,17 @@ def _runs_of(
                     _run(plan, resources, choice, card, spec, protocol, protocol_id)
                     for spec in _specs(plan, dataset, task, card, representation, encoder)
                 )
+
+
+def _check_together(card: RecommenderCard, choice: RecommenderChoice, representation: str) -> None:
+    assert card.check is not None
+    resolve(card, choice.params)  # says better what is wrong with a single value
+    try:
+        card.check(card.config(**choice.params), representation)
+    except UsageError as error:
+        raise UsageError(
+            error.what, where=f"recommender {choice.name} over {representation}", fix=error.fix
+        ) from error
 
 
 def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:

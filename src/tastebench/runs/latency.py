@@ -1,8 +1,9 @@
 """How long one request takes.
 
 A request is one query of the test part, alone: its scores over the whole catalogue and the best `k`
-items. The requests are the same rows for every recommender and encoder, drawn once from a fixed
-seed, so that two distributions differ by what was measured and by nothing else.
+items, or, in click prediction, the score of one candidate. The requests are the same rows for every
+recommender and encoder, drawn once from a fixed seed, so that two distributions differ by what was
+measured and by nothing else.
 
 `cold` adds, request by request, the time to encode what that request brings along (the query's
 text, or the texts of the history). It is measured in the encode step, where the encoder is loaded,
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +23,9 @@ from tastebench.runs.record import Latency, Percentiles
 
 MAX_REQUESTS = 1000
 WARM_UP = 5
-LIST_LENGTH = 10
+
+Kept = Literal["nothing", "items", "users"]
+"""What a recommender keeps between requests: nothing, what it made of items, of users too."""
 
 
 def request_rows(n: int) -> np.ndarray:
@@ -55,7 +59,9 @@ def measure(
     rows: np.ndarray,
     budget_seconds: float,
     encode_ms: Sequence[float] | None,
-    list_length: int = LIST_LENGTH,
+    *,
+    list_length: int,
+    keep: Callable[[Kept], None] | None = None,
 ) -> Latency | None:
     """The latency of a fitted recommender; None where there is no request to time.
 
@@ -65,6 +71,8 @@ def measure(
         budget_seconds: Time limit.
         encode_ms: Time to encode what each of the first rows brings along, `[<= len(rows)]`.
         list_length: Items in an answer.
+        keep: Tells the recommender what to keep between requests, where it can be told: nothing,
+            items, or users too. It is timed with each, and left keeping items.
     """
     if len(rows) == 0 or budget_seconds <= 0:
         return None
@@ -75,13 +83,23 @@ def measure(
     cached = time_each(ask, rows, budget_seconds)
     elapsed = time.perf_counter() - began
     others = max(0.0, limits.busy_seconds() - machine - (time.process_time() - own)) / elapsed
-    cold = None
+    anew, kept = cached, None
+    if keep is not None:
+        keep("users")
+        for row in rows[: len(cached)]:  # everyone has been seen before
+            ask(int(row))
+        kept = time_each(ask, rows[: len(cached)], budget_seconds / 2)
+        keep("nothing")
+        anew = time_each(ask, rows, budget_seconds / 2)
+        keep("items")
+    cold = percentiles(anew) if keep is not None else None
     if encode_ms:
-        both = min(len(encode_ms), len(cached))
-        cold = percentiles(cached[:both] + np.array(encode_ms[:both]))
+        both = min(len(encode_ms), len(anew))
+        cold = percentiles(anew[:both] + np.array(encode_ms[:both]))
     return Latency(
         cached=percentiles(cached),
         cold=cold,
+        users_cached=None if kept is None else percentiles(kept),
         first_ms=first_ms,
         k=list_length,
         budget_seconds=budget_seconds,

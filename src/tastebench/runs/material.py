@@ -77,6 +77,21 @@ def item_words(dataset: Dataset, recipe: str | None) -> list[str]:
     return item_texts(dataset.tables.items, recipe or card.text_recipe, card.text_columns)
 
 
+def item_columns(dataset: Dataset) -> dict[str, list[str]]:
+    """The text columns that the card names, one string an item each; lists joined by spaces."""
+    import polars as pl
+
+    items = dataset.tables.items
+    columns = {}
+    for name in dataset.card.text_columns:
+        if name in items.columns:
+            column = items[name]
+            if isinstance(column.dtype, pl.List):
+                column = column.list.join(" ")
+            columns[name] = column.cast(pl.String).fill_null("").to_list()
+    return columns
+
+
 def texts_left_open(dataset: Dataset, recipe: str | None) -> str | None:
     """What an item's words depend on besides the dataset's values and the name of the recipe."""
     from tastebench.data.text import left_open
@@ -102,6 +117,7 @@ def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items
     for form in spec.forms:
         if form == "text":
             forms["text"] = item_words(dataset, spec.text_recipe)
+            forms["columns"] = item_columns(dataset)
         elif form == "vector" and vectors is not None:
             forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
         elif form == "truth":

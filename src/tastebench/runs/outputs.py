@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tastebench.contracts import Evaluation
     from tastebench.data.dataset import Dataset
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.shown import Shown
 
 LIST_LENGTH = 20
 MAX_PREDICTIONS = 500_000
@@ -36,10 +37,16 @@ def clear(folder: Path) -> None:
 
 
 def write_tables(
-    folder: Path, dataset: Dataset, asked: Asked, evaluation: Evaluation, tuned: Tuned
+    folder: Path,
+    dataset: Dataset,
+    asked: Asked | Shown,
+    evaluation: Evaluation,
+    tuned: Tuned,
 ) -> None:
     """Writes everything about a run that is a table."""
     import polars as pl
+
+    from tastebench.tasks.shown import Shown
 
     folder.mkdir(parents=True, exist_ok=True)
     per_user(dataset, evaluation).write_parquet(folder / "per_user.parquet")
@@ -48,8 +55,38 @@ def write_tables(
     if len(tuned.trials) > 1:
         rows = [{**t.params, **t.model_dump(exclude={"params"})} for t in tuned.trials]
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "trials.parquet")
-    if evaluation.top is not None:
+    if isinstance(asked, Shown):
+        assert evaluation.scores is not None
+        _write_scores(folder, dataset, asked, evaluation.scores, tuned.recommender.log_odds)
+    elif evaluation.top is not None:
         predictions(dataset, asked, evaluation).write_parquet(folder / "predictions.parquet")
+
+
+def _write_scores(
+    folder: Path, dataset: Dataset, shown: Shown, scores: np.ndarray, log_odds: bool
+) -> None:
+    """Every candidate with label and score where they are few, and how far scores mean it."""
+    import polars as pl
+    from scipy.special import expit
+
+    from tastebench.metrics.calibration import reliability
+
+    if len(scores) <= MAX_PREDICTIONS:
+        frame = pl.DataFrame(
+            {
+                "user_id": dataset.everyone.gather(shown.user),
+                "group": shown.group,
+                "item_id": dataset.item_ids.gather(shown.candidates.items.values),
+                "label": shown.label,
+                "score": scores,
+            }
+        )
+        frame.write_parquet(folder / "predictions.parquet")
+    if log_odds:
+        bins = reliability(shown.label, expit(scores), unit=shown.user)
+        columns = {name: value for name, value in vars(bins).items() if name != "edges"}
+        edges = {"from": bins.edges[:-1], "to": bins.edges[1:]}
+        pl.DataFrame({**edges, **columns}).write_parquet(folder / "calibration.parquet")
 
 
 def per_user(dataset: Dataset, evaluation: Evaluation) -> pl.DataFrame:
@@ -95,7 +132,7 @@ def predictions(dataset: Dataset, asked: Asked, evaluation: Evaluation) -> pl.Da
 
 def _unit_ids(dataset: Dataset, unit: str, rows: np.ndarray) -> pl.Series:
     if unit == "user":
-        return dataset.user_ids.gather(rows)
+        return dataset.everyone.gather(rows)
     assert dataset.tables.queries is not None
     return dataset.tables.queries["query_id"].gather(rows)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
     from tastebench.tasks import QueryForms, Task
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.shown import Shown
 
 
 def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
@@ -95,7 +96,7 @@ class _Performance:
             self.around.tell("evaluating")
             clock = time.perf_counter()
             asked = self._ask("test")
-            test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked.queries)))
+            test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked)))
             valid = self._valid_means(tuned.recommender)
         evaluate_seconds = time.perf_counter() - clock
         wall_seconds = time.perf_counter() - self.began
@@ -172,26 +173,26 @@ class _Performance:
 
     # ------------------------------------------------------------------------------ evaluation
 
-    def _ask(self, part: Any) -> Asked:
+    def _ask(self, part: Any) -> Asked | Shown:
         return self.task.ask(self.problem, self.protocol, part, self.forms)
 
     @property
-    def _validation(self) -> Asked | None:
+    def _validation(self) -> Asked | Shown | None:
         """The questions of the validation part, made once; None where there are none."""
         if not hasattr(self, "_validation_asked"):
             asked = self._ask("valid") if "valid" in self.task.parts else None
-            self._validation_asked = asked if asked is not None and len(asked.queries) else None
+            self._validation_asked = asked if asked is not None and len(asked) else None
         return self._validation_asked
 
     def _validate(self, recommender: Any) -> float:
         """The headline metric on the validation part, turned so that higher is better."""
         from tastebench.metrics.grammar import parse
-        from tastebench.tasks.evaluate import measure_answers
+        from tastebench.tasks.task import measure
 
         assert self._validation is not None
         headline = self.run.headline
         quick = self.protocol.model_copy(update={"metrics": (headline,)})
-        mean = measure_answers(recommender, self._validation, quick).means()[headline]
+        mean = measure(recommender, self._validation, quick).means()[headline]
         return mean if parse(headline).higher_is_better else -mean
 
     def _valid_means(self, recommender: Any) -> dict[str, float | None]:
@@ -200,29 +201,27 @@ class _Performance:
         means = self._evaluate(recommender, self._validation, 0).means()
         return {name: number(mean) for name, mean in means.items()}
 
-    def _evaluate(self, recommender: Any, asked: Asked, top_k: int) -> Evaluation:
-        from tastebench.tasks.evaluate import measure_answers
+    def _evaluate(self, recommender: Any, asked: Asked | Shown, top_k: int) -> Evaluation:
+        from tastebench.tasks.task import measure
 
-        return measure_answers(recommender, asked, self.protocol, top_k=top_k)
+        return measure(recommender, asked, self.protocol, top_k=top_k)
 
-    def _latency(self, recommender: Any, asked: Asked) -> Latency | None:
-        from tastebench.tasks.rank import top_k
-
+    def _latency(self, recommender: Any, asked: Asked | Shown) -> Latency | None:
         if self.job.latency_seconds <= 0:
             return None
         self.around.tell("waiting to be alone")
         self.around.alone()
         self.around.tell("measuring latency")
-        length = min(latency.LIST_LENGTH, asked.n_items)
-
-        def ask(row: int) -> object:
-            one = slice(row, row + 1)
-            exclude = None if asked.exclude is None else asked.exclude[one]
-            return top_k(recommender, asked.queries[one], length, asked.n_items, exclude=exclude)
-
-        rows = latency.request_rows(len(asked.queries))
+        rows = latency.request_rows(len(asked))
         encode_ms = self.vectors.encode_ms.get(self.spec.task) if self.vectors else None
-        return latency.measure(ask, rows, self.job.latency_seconds / 2, encode_ms, length)
+        return latency.measure(
+            lambda row: asked.request(recommender, row),
+            rows,
+            self.job.latency_seconds / 2,
+            encode_ms,
+            list_length=asked.length,
+            keep=getattr(recommender, "keep", None),
+        )
 
     # ---------------------------------------------------------------------------------- record
 

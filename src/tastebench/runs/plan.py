@@ -29,6 +29,20 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+_BRICKS = ("item", "user", "predictor")
+
+
+def _by_bricks(value: Any) -> Any:
+    """`{item: ..., user: ..., predictor: ...}` without a name is the recommender `bricks`."""
+    if not isinstance(value, dict) or "name" in value or not any(k in value for k in _BRICKS):
+        return _by_name(value)
+    about = {
+        key: setting for key, setting in value.items() if key in RecommenderChoice.model_fields
+    }
+    params = {key: setting for key, setting in value.items() if key not in about}
+    return {**about, "name": "bricks", "params": {**about.get("params", {}), **params}}
+
+
 def _switched(value: Any) -> Any:
     # YAML reads a bare `off` as false.
     return {False: "off", True: "measure"}.get(value, value) if isinstance(value, bool) else value
@@ -58,6 +72,7 @@ class RecommenderChoice(_Part):
         grid: Values to search; takes the place of the plan's grid.
         representations: What it is fed with; None means what the plan or else its card says.
         tasks: Where it runs; None means wherever it can.
+        group: Letter of its group in a published plan; `run --groups` picks by it.
     """
 
     name: Name
@@ -65,10 +80,11 @@ class RecommenderChoice(_Part):
     grid: Grid | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     tasks: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    group: str | None = None
 
 
 Dataset_ = Annotated[DatasetChoice, BeforeValidator(_by_name)]
-Recommender_ = Annotated[RecommenderChoice, BeforeValidator(_by_name)]
+Recommender_ = Annotated[RecommenderChoice, BeforeValidator(_by_bricks)]
 
 
 class Plan(_Part):
@@ -81,7 +97,8 @@ class Plan(_Part):
         encoders: What makes item vectors; needed where a recommender reads vectors.
         encoder_controls: Controls that stand beside whichever encoders are named: `random`, and
             `shuffled`, which is the row-shuffled first of them.
-        recommenders: None means each task's default recommender and its controls.
+        recommenders: Each by its name, with settings where they are not its own, or as bricks. None
+            means each task's default recommender and its controls. `recommender` is one of them.
         representations: What the recommenders are fed with, where they accept it; None means each
             one's default.
         grid: Values to search, for every recommender that has such a hyper-parameter.
@@ -130,6 +147,15 @@ class Plan(_Part):
     energy: Annotated[Literal["off", "measure"], BeforeValidator(_switched)] = "off"
     carbon_intensity: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_recommender(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "recommender" not in value:
+            return value
+        if "recommenders" in value:
+            raise ValueError("recommender and recommenders are the same key: give one of them")
+        return {"recommenders" if k == "recommender" else k: v for k, v in value.items()}
 
     @model_validator(mode="after")
     def _no_doubles(self) -> Plan:

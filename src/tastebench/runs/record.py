@@ -60,13 +60,16 @@ class Percentiles(_Part):
 class Latency(_Part):
     """How long one request takes, measured while nothing else of the plan runs.
 
-    A request is one test query: its scores over the whole catalogue and the best `k` of them.
+    A request is one test query: its scores over the whole catalogue and the best `k` of them. In
+    click prediction it is the score of one candidate.
 
     Attributes:
         cached: The item side and the query's own vector are ready.
         cold: What the asker needs is encoded within the request: the query's text (search) or the
-            texts of the history (other tasks), then scored as above. None without an encoder, for
-            control encoders, and where a remote model could not be asked for it.
+            texts of the history (other tasks), and what a click model keeps of items is made anew,
+            then scored as above. None without either, for control encoders, and where a remote
+            model could not be asked for it.
+        users_cached: What a click model makes of the user is ready too; None for other models.
         first_ms: The very first request after fitting, which may build the item side.
         k: Length of the list asked for.
         budget_seconds: Time limit given to each of the two measurements.
@@ -75,6 +78,7 @@ class Latency(_Part):
 
     cached: Percentiles
     cold: Percentiles | None = None
+    users_cached: Percentiles | None = None
     first_ms: float
     k: int
     budget_seconds: float
