@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tastebench.cli.data_import import register
-from tastebench.data.catalog import datasets_folder
+from tastebench.data.catalog import datasets_folder, load_dataset
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, UsageError
 
@@ -130,6 +130,41 @@ def test_check_reads_everything_and_says_what_leaks(shop: list[str], home: Path)
         error = run("check", name).exception
         assert isinstance(error, DataError)
         assert "not those that were saved" in error.what
+
+
+def test_check_counts_a_benchmarks_dataset_beside_what_is_published(tmp_path: Path) -> None:
+    bought = [
+        f"2020-01-0{1 + n},c{user},{n + user % 3:010d}" for user in range(40) for n in range(5)
+    ]
+    (tmp_path / "transactions_train.csv").write_text(
+        "t_dat,customer_id,article_id,price,sales_channel_id\n"
+        + "".join(f"{row},0.1,1\n" for row in bought)
+    )
+    about = (
+        "article_id,detail_desc,prod_name,product_code,product_type_name,product_group_name,"
+        "graphical_appearance_name,colour_group_name,department_name,index_name,section_name,"
+        "garment_group_name\n"
+    )
+    articles = "".join(f"{n:010d},Article {n},,,,,,,,,,\n" for n in range(7))
+    (tmp_path / "articles.csv").write_text(about + articles)
+    load_dataset("recbench/hm", raw=tmp_path)
+    result = run("check", "recbench/hm")
+    assert result.exit_code == 0, result.output
+    # 40 people of 5 articles have 4 rows each, and a sixth of them is for test.
+    for line in (
+        "RecBench, table 2",
+        "pair-wise test rows 20,000 28 -19,972 (-99.9%)",
+        "list-wise finetune sequences 40,000 0 -40,000 (-100.0%)",
+        "- What was read has 200 interactions, the release 31,788,324.",
+    ):
+        assert line in " ".join(result.stdout.split())
+    assert "ctr: The dataset's own split" in result.stderr
+    assert "100.0% of test users not in train" in result.stderr
+    found = summary(run("check", "recbench/hm", "--json"))
+    assert found["published"]["counts"][0]["difference"] == -19_972
+    assert found["leakage"]["ctr"]["counts"]["test"] == 28
+    load_dataset("hm", raw=tmp_path)
+    assert "published" not in summary(run("check", "hm", "--json"))
 
 
 def test_too_little_data_for_a_split_is_a_finding_of_check(shop: list[str], tmp_path: Path) -> None:

@@ -48,9 +48,9 @@ def list_(
     from tastebench.cli.data_view import dataset_table
 
     if all_:  # the names are long there, and say what the titles would
-        _console().print(dataset_table(rows, titles=False))
+        console().print(dataset_table(rows, titles=False))
     else:
-        _console().print(dataset_table(_folded(rows)))
+        console().print(dataset_table(_folded(rows)))
         typer.echo("every category: tastebench data list --all", err=True)
 
 
@@ -68,7 +68,7 @@ def show(name: Name, raw: Raw = None, as_json: AsJson = False) -> None:
         return
     from tastebench.cli.data_view import print_description
 
-    print_description(description, _console())
+    print_description(description, console())
 
 
 def get(
@@ -125,7 +125,8 @@ def _folded(rows: list[DatasetRow]) -> list[DatasetRow]:
     return kept
 
 
-def _console() -> Console:
+def console() -> Console:
+    """The terminal, or a page as wide as is read well where the output goes elsewhere."""
     from rich.console import Console
 
     # A pipe has no width of its own; what is read later should not be cut to 80 columns.

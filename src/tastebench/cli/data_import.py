@@ -204,11 +204,16 @@ def check(
     name: Annotated[str, typer.Argument(help="Name or folder of a dataset.", metavar="DATASET")],
     as_json: AsJson = False,
 ) -> None:
-    """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak."""
+    """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak.
+
+    A benchmark's dataset is counted beside what the benchmark publishes of it.
+    """
     from tastebench.data.catalog import dataset_folder, load_dataset
+    from tastebench.data.click_account import task_leakage
+    from tastebench.data.comparison import compare
     from tastebench.data.dataset import Dataset, is_dataset
     from tastebench.data.schema import validate
-    from tastebench.data.split import default_split, leakage, split
+    from tastebench.data.split import default_split
     from tastebench.errors import UsageError
 
     places = (dataset_folder(name), Path(name).expanduser())
@@ -222,14 +227,21 @@ def check(
         spec = default_split(dataset, task)
         leaks[task] = {"split": spec.model_dump(mode="json")}
         try:
-            found = leakage(dataset, split(dataset, spec), spec)
+            found = task_leakage(dataset, task, spec)
         except UsageError as error:  # too little data for this split: a finding, not a failure
             leaks[task]["error"] = error.what
             typer.echo(f"{task}: {error.what}", err=True)
             continue
         leaks[task] |= found.to_dict()
         typer.echo(f"{task}: {found.sentence} {_shares(leaks[task])}", err=True)
-    _finish(dataset, folder, as_json, leakage=leaks)
+    counted = compare(dataset)
+    if counted is not None and not as_json:
+        from tastebench.cli.data import console
+        from tastebench.cli.data_view import print_comparison
+
+        print_comparison(counted, console())
+    more = {"published": counted.to_dict()} if counted is not None else {}
+    _finish(dataset, folder, as_json, leakage=leaks, **more)
 
 
 def _listed(given: list[str] | None) -> list[str]:

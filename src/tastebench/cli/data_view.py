@@ -16,6 +16,7 @@ from tastebench.data.describe import Description, Lengths, Queries, SplitView, T
 
 if TYPE_CHECKING:
     from tastebench.data.catalog import DatasetRow
+    from tastebench.data.comparison import Comparison
 
 _BAR = 20
 _LABEL = 12
@@ -62,6 +63,26 @@ def print_description(description: Description, console: Console) -> None:
     if description.splits:
         _facts(console, "Default splits", list(_splits(description.splits)))
     _facts(console, "Source", list(_source(description)))
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Counts beside the published ones, the difference of each, and why there may be one."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("count", no_wrap=True)
+    for name in ("published", "ours", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for count in comparison.counts:
+        known, difference = count.published, count.difference
+        told = "" if difference is None else f"{difference:+,}" if difference else "0"
+        share = f" ({difference / known:+.1%})" if known and difference else ""
+        table.add_row(
+            count.what, "" if known is None else f"{known:,}", f"{count.ours:,}", told + share
+        )
+    console.print(Text(comparison.source, style="bold"))
+    console.print(table)
+    for reason in comparison.reasons:
+        console.print(Text(f"- {reason}"))
+    console.print()
 
 
 def _table(console: Console, title: str, table: Table) -> None:

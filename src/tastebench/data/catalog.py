@@ -148,12 +148,15 @@ def _prepare(source: Source, kept: Path, raw: Path | None, refresh: bool, say: P
     tables, steps = obey(source.read(folder.path), source.rules, name)
     tables, repairs = tidy(tables, name)
     raw_files = {"how": folder.how, "files": folder.files, "notes": list(folder.notes)}
-    manifest = {"raw": raw_files, "steps": steps, "repairs": repairs}
+    manifest: dict[str, Any] = {"raw": raw_files, "steps": steps, "repairs": repairs}
+    if source.derive is not None:
+        tables, manifest["derived"] = source.derive(tables)
     dataset = Dataset.create(source.card, tables, _stamp(manifest))
     differs = dataset.manifest["differs"] = _differences(dataset)
     dataset.save(kept)
     told = [f"{s['step']}: {s['rows_after']:,} of {s['rows_before']:,} rows left" for s in steps]
     told += [f"{reason}: {rows:,}" for reason, rows in repairs.items()]
+    told += manifest.get("derived", {}).get("summary", ())
     for line in (*folder.notes, *told, *differs):
         say(f"{name}: {line}")
     return dataset

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tastebench.data.card import DatasetCard
 from tastebench.data.sources import categories
@@ -19,6 +19,8 @@ from tastebench.registry import Registry
 if TYPE_CHECKING:
     import polars as pl
 
+    from tastebench.data.comparison import Comparison
+    from tastebench.data.dataset import Dataset
     from tastebench.data.schema import Tables
 
 Rule = Callable[["Tables"], "pl.DataFrame"]
@@ -35,17 +37,29 @@ class Source:
             read (`DataError`), and leaves repeated rows in: repairs are counted later.
         rules: What a benchmark then leaves out, in order; counted like repairs.
         downloads: The dataset whose downloaded files these are; None for its own.
+        derive: What a benchmark then makes of the tables, once they are in order, and an account of
+            it for the manifest; its `summary` is said, a line each.
+        compare: The prepared dataset's counts beside those that the benchmark publishes.
     """
 
     card: DatasetCard
     read: Callable[[Path], Tables]
     rules: tuple[Rule, ...] = ()
     downloads: str | None = None
+    derive: Callable[[Tables], tuple[Tables, dict[str, Any]]] | None = None
+    compare: Callable[[Dataset], Comparison] | None = None
 
 
 def _by_category(year: int, names: Iterable[str]) -> dict[str, str]:
     module = f"tastebench.data.sources.amazon_{year}"
     return {f"amazon-{year}-{categories.slug(name)}": f"{module}:{name}" for name in names}
+
+
+def _by_recbench(names: str) -> dict[str, str]:
+    module = "tastebench.data.sources.recbench"
+    return {
+        f"recbench/{name}": f"{module}:{name.replace('-', '_').upper()}" for name in names.split()
+    }
 
 
 SOURCES: Registry[Source] = Registry(
@@ -93,6 +107,10 @@ SOURCES: Registry[Source] = Registry(
         "blair/movielens-1m": "tastebench.data.sources.blair:MOVIELENS_1M",
         "blair/book-crossing": "tastebench.data.sources.blair:BOOK_CROSSING",
         "blair/yelp": "tastebench.data.sources.blair:YELP",
+        **_by_recbench(
+            "hm mind microlens goodreads cds movielens yelp steam electronics hotelrec books "
+            "digital-music automotive lastfm netflix pens ebnerd pog beauty games toys"
+        ),
         **_by_category(2014, categories.AMAZON_2014),
         **_by_category(2018, categories.AMAZON_2018),
         **_by_category(2023, categories.AMAZON_2023),

@@ -46,10 +46,10 @@ _ITEM = {
 }
 
 
-def read(raw: Path, category: str) -> Tables:
-    """Reviews and, where there is one, the metadata of one category."""
-    reviews, meta = files(category)
-    frame = read_json_lines(need(raw, reviews), _REVIEW, needed=list(_REVIEW))
+def read(raw: Path, category: str, reviews: RawFile | None = None) -> Tables:
+    """Reviews and, where there is one, the metadata of one category; other reviews if given."""
+    core, meta = files(category)
+    frame = read_json_lines(need(raw, reviews or core), _REVIEW, needed=list(_REVIEW))
     interactions = frame.select(
         pl.col("reviewerID").alias("user_id"),
         pl.col("asin").alias("item_id"),
