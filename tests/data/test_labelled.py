@@ -198,6 +198,27 @@ def test_drawn_negatives_share_part_and_history_with_their_click() -> None:
     assert found != rows_of(data, other, SplitSpec(kind="last_out"))
 
 
+def test_where_nothing_is_in_order_a_history_is_the_other_training_items() -> None:
+    rows = [("u", item, 0) for item in "abcd"] + [("v", item, 0) for item in "ef"]
+    parts = ["train", "train", "train", "test", "train", "valid"]
+    split = [(u, i, p) for (u, i, _), p in zip(rows, parts, strict=True)]
+    data = shop(
+        interactions=log(rows, ["user_id", "item_id", "row"]),
+        split=log(split, ["user_id", "item_id", "part"]),
+    )
+    assert default_split(shop(interactions=data.tables.interactions), SAMPLED).kind == "random"
+    found = rows_of(data, RowsSpec(source="sampled", negatives=1), SplitSpec(kind="given"))
+    assert [row[1:] for row in found if row[2]] == [
+        ("a", 1, 0, "bc"),
+        ("b", 1, 0, "ac"),
+        ("c", 1, 0, "ab"),
+        ("d", 1, 2, "abc"),
+        ("e", 1, 0, ""),
+        ("f", 1, 1, "e"),
+    ]
+    assert all(a[4] == b[4] for a, b in zip(found[::2], found[1::2], strict=True))
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**16), st.integers(1, 3))
 def test_untaken_items_are_untaken_distinct_and_uniform(seed: int, n: int) -> None:

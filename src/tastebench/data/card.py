@@ -23,8 +23,8 @@ class SplitSpec(BaseModel):
     cut-offs, or, where they are None, at the times that give `ratios` over all interactions.
     `ratio`: each user's interactions in order, by `ratios`. `random`: the pairs shuffled with
     `seed`, by `ratios`, per user or over all (`by`). `user`: whole users, shuffled with `seed`, by
-    `ratios` or, where `users` is given, so many of them: test users first, what is lacking is
-    lacking in train and valid in proportion. `given`: the dataset's own split.
+    `ratios` or, where `users` is given, so many of them, in these proportions if there are fewer.
+    `given`: the dataset's own split.
 
     With `drop_cold` valid and test lose the interactions whose user or item is not in train.
     """

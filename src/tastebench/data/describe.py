@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 
 from tastebench.data.card import DatasetCard
+from tastebench.data.click_account import task_leakage
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables, is_relevant
-from tastebench.data.split import Leakage, default_split, leakage, split
+from tastebench.data.split import Leakage, default_split
 from tastebench.errors import UsageError
 
 _UNITS = {
@@ -340,6 +341,6 @@ def _queries(tables: Tables, min_grade: float | None) -> tuple[Queries, ...]:
 def _split_view(dataset: Dataset, task: str) -> SplitView:
     spec = default_split(dataset, task)
     try:
-        return SplitView(task, spec.kind, leakage(dataset, split(dataset, spec), spec))
+        return SplitView(task, spec.kind, task_leakage(dataset, task, spec))
     except UsageError as error:  # too small for this split: worth showing, no reason to stop
         return SplitView(task, spec.kind, None, error.what)

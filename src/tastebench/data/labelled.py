@@ -59,7 +59,8 @@ def default_rows(dataset: Dataset) -> RowsSpec:
 def default_split(dataset: Dataset, rows: RowsSpec) -> SplitSpec:
     """The card's for click prediction; else the dataset's own, by time, or whole users.
 
-    Where negatives are drawn and there are no times, each user's last interactions are held out.
+    Where negatives are drawn and there are no times, each user's last interaction is held out, or,
+    if nothing is in order, random pairs are.
     """
     if "ctr" in dataset.card.splits:
         return dataset.card.splits["ctr"]
@@ -70,7 +71,9 @@ def default_split(dataset: Dataset, rows: RowsSpec) -> SplitSpec:
         return SplitSpec(kind="given")
     if table is not None and not table["time"].null_count() and table["time"].n_unique() > 1:
         return SplitSpec(kind="time")
-    return SplitSpec(kind="last_out" if rows.source == "sampled" else "user")
+    if rows.source != "sampled":
+        return SplitSpec(kind="user")
+    return SplitSpec(kind="last_out") if in_order(dataset) else SplitSpec(kind="random", by="all")
 
 
 def label_rows(
@@ -248,7 +251,6 @@ def _drawn(
     """Every held-in or held-out event with its drawn negatives; they share history and part."""
     events = dataset.events()
     part = split(dataset, spec)
-    place = np.arange(len(events.user)) - np.searchsorted(events.user, events.user)
     asked = np.flatnonzero((part >= TRAIN) & (part <= TEST))
     rng = np.random.default_rng(rows.seed)
     drawn = draw_untaken(events.user[asked], events, dataset.n_items, rows.negatives, rng)
@@ -256,7 +258,11 @@ def _drawn(
     each = item.shape[1]
     label = np.zeros(item.shape, dtype=np.int8)
     label[:, 0] = 1
-    history = Ragged.windows(events.item, asked, np.minimum(place[asked], length))
+    if in_order(dataset):
+        place = asked - np.searchsorted(events.user, events.user[asked])
+        history = Ragged.windows(events.item, asked, np.minimum(place, length))
+    else:
+        history = _other_training(events, part == TRAIN, asked).tail(length)
     own = np.arange(len(asked))
     return (
         Labelled(
@@ -269,6 +275,27 @@ def _drawn(
         ),
         history,
     )
+
+
+def in_order(dataset: Dataset) -> bool:
+    """Whether anything says what came first: times, or rows that tell."""
+    frame = dataset.tables.interactions
+    return frame is not None and (
+        (not frame["time"].null_count() and frame["time"].n_unique() > 1)
+        or frame["row"].n_unique() > 1
+    )
+
+
+def _other_training(events: Events, train: np.ndarray, asked: np.ndarray) -> Ragged:
+    """The training items of each asked event's user, itself left out: where nothing is in order.
+
+    A click and the negatives drawn to it have the same, so that nothing in it tells them apart.
+    """
+    taken, user = np.flatnonzero(train), events.user[train]
+    first, last = (np.searchsorted(user, events.user[asked], side) for side in ("left", "right"))
+    found = Ragged.windows(taken, last, last - first)
+    other = found.values != np.repeat(asked, found.lengths)
+    return Ragged.from_rows(found.rows[other], events.item[found.values[other]], len(asked))
 
 
 def draw_untaken(

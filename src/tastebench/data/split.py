@@ -1,9 +1,9 @@
 """Splits: which interactions are trained on, validated on and tested on, and what that leaks.
 
 A split is one int8 per event of `Dataset.events()`, in their order: 0 train, 1 valid, 2 test, 3
-what a valid or test user did before and nobody is trained on or asked about, -1 in no part. Where nobody
-says otherwise it is by time if there are times, leave-last-out if there is only an order, and the
-dataset's own where it brings one.
+what a valid or test user did before and nobody is trained on or asked about, -1 in no part. Where
+nobody says otherwise it is by time if there are times, leave-last-out if there is only an order,
+and the dataset's own where it brings one.
 """
 
 from __future__ import annotations
@@ -144,24 +144,19 @@ def _random(events: Events, spec: SplitSpec, n_items: int) -> np.ndarray:
 def user_parts(user: np.ndarray, spec: SplitSpec) -> np.ndarray:
     """The part of each row's user under the split `user`, int8 `[n]`.
 
-    Test users are drawn first. Where there are fewer users than `spec.users` names, valid keeps its
-    share of those that are not test, rounded down.
+    Where there are fewer users than `spec.users` names, all three parts keep their shares.
     """
     users, of_row = np.unique(user, return_inverse=True)
     n = len(users)
-    if spec.users is None:
-        valid, test = (_floor(n, ratio) for ratio in spec.ratios[1:])
-        taught = n - test
-    else:
-        train, valid, test = spec.users
-        test = min(test, n)
-        taught = min(train + valid, n - test)
-        valid = _floor(taught, valid / max(train + valid, 1))
+    wanted = spec.users or tuple(ratio * n for ratio in spec.ratios)
+    fits = min(1.0, n / sum(wanted))
+    valid, test = (_floor(count, fits) for count in wanted[1:])
+    train = n - valid - test if fits < 1 or spec.users is None else wanted[0]
     order = np.random.default_rng(spec.seed).permutation(n)
     parts = np.full(n, DROPPED, dtype=np.int8)
     parts[order[:test]] = TEST
     parts[order[test : test + valid]] = VALID
-    parts[order[test + valid : test + taught]] = TRAIN
+    parts[order[test + valid : test + valid + int(train)]] = TRAIN
     of_rows: np.ndarray = parts[of_row]
     return of_rows
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tastebench.contracts import Evaluation
-    from tastebench.data.dataset import Dataset
+    from tastebench.data.card import SplitSpec
 
 
 def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
@@ -108,15 +108,14 @@ def _part(evaluation: Evaluation, mask: np.ndarray) -> Evaluation:
     )
 
 
-def leaks(dataset: Dataset, split: Any) -> tuple[str, ...]:
+def leaks(split: SplitSpec | None) -> tuple[str, ...]:
     """How the data were cut and what that leaks; nothing where nothing was cut."""
     if split is None:
         return ()
-    from tastebench.data.split import leakage
-    from tastebench.data.split import split as cut
+    from tastebench.data.split import LEAKS
     from tastebench.tasks.protocol import describe_split
 
-    return describe_split(split), leakage(dataset, cut(dataset, split), split).sentence
+    return describe_split(split), LEAKS[split.kind]
 
 
 def number(value: float) -> float | None:

@@ -244,7 +244,7 @@ class _Performance:
                 notes=report.notes,
             ),
             trials=tuned.trials if self.run.searches else (),
-            split=leaks(self.dataset, self.protocol.split),
+            split=leaks(self.protocol.split),
             environment=environment.describe(),
             fingerprints={
                 "dataset": self.dataset.fingerprint,
