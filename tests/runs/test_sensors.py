@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import socket
 import subprocess
@@ -60,20 +62,25 @@ def test_the_energy_of_a_busy_second_is_that_of_its_processor_time_and_memory(
     watts, cores = float(rated[1]), int(rated[2])
     assert energy.cpu_kwh * JOULES == pytest.approx(watts * took / cores, rel=0.15)
     # A process of less than 4 GB: two modules of 5 W, or 3 W on ARM.
-    assert energy.ram_kwh * JOULES / energy.seconds == pytest.approx(10, rel=0.1) or (
-        energy.ram_kwh * JOULES / energy.seconds == pytest.approx(3, rel=0.1)
-    )
+    watts = 3 if platform.machine().lower() in ("arm64", "aarch64") else 10
+    assert energy.ram_kwh * JOULES / energy.seconds == pytest.approx(watts, rel=0.2)
 
 
 @pytest.mark.usefixtures("offline")
-def test_work_shorter_than_its_readings_is_measured_all_the_same(tmp_path: Path) -> None:
-    meter = Meter(on=True)
-    meter.prepare()
-    with measure(meter, "blinking", tmp_path / "energy.json") as reading:
-        time.sleep(0.02)
+def test_work_shorter_than_its_readings_is_measured_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from codecarbon import OfflineEmissionsTracker
+
+    # What stopping does within 0.05 s of the reading at the start.
+    monkeypatch.setattr(
+        OfflineEmissionsTracker, "_measure_power_and_energy_if_stale", lambda self: None
+    )
+    with measure(Meter(on=True), "waiting", tmp_path / "energy.json") as reading:
+        time.sleep(0.2)
     assert reading.energy is not None
-    watts = reading.energy.ram_kwh * JOULES / reading.energy.seconds
-    assert 2.0 <= watts <= 12.0  # 10 W, or 3 W on ARM; with the last reading left out, under 1
+    # 10 W, or 3 W on ARM; next to nothing if the last reading is left out.
+    assert reading.energy.ram_kwh * JOULES / reading.energy.seconds > 2.0
 
 
 def test_nothing_outside_of_the_plan_changes_a_reading(tmp_path: Path) -> None:
@@ -93,6 +100,7 @@ def test_nothing_outside_of_the_plan_changes_a_reading(tmp_path: Path) -> None:
     outside = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "CODECARBON_PUE": "7",
         "CODECARBON_CO2_SIGNAL_API_TOKEN": "token",
         "CODECARBON_GPU_IDS": "3",

@@ -190,7 +190,7 @@ def measure(meter: Meter, scope: str, kept: Path, *, begun: bool = False) -> Ite
     output.clock = _Clock()
     try:
         yield reading
-        if output.clock.read()[0] < _SHORT:
+        if output.clock.stop()[0] < _SHORT:
             tracker._measure_power_and_energy()
     finally:
         tracker.stop()
@@ -199,16 +199,23 @@ def measure(meter: Meter, scope: str, kept: Path, *, begun: bool = False) -> Ite
 
 
 class _Clock:
-    """Wall time since it was made, and the cores that others kept busy."""
+    """Wall time since it was made until it is stopped, and the cores that others kept busy."""
 
     def __init__(self) -> None:
         self.began, self.machine, self.own = self._now()
+        self.end: tuple[float, float] | None = None
 
     def read(self) -> tuple[float, float]:
+        if self.end is not None:
+            return self.end
         now, machine, own = self._now()
         seconds = now - self.began
         others = max(0.0, machine - self.machine - (own - self.own))
         return seconds, others / seconds if seconds > 0 else 0.0
+
+    def stop(self) -> tuple[float, float]:
+        self.end = self.read()
+        return self.end
 
     @staticmethod
     def _now() -> tuple[float, float, float]:
