@@ -36,8 +36,9 @@ class FastAttention(nn.Module):
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
-        self.query_weight = nn.Linear(width, heads)
-        self.key_weight = nn.Linear(width, heads)
+        # A bias here would shift all scores of a softmax alike: no effect, and no gradient.
+        self.query_weight = nn.Linear(width, heads, bias=False)
+        self.key_weight = nn.Linear(width, heads, bias=False)
         self.transform = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.errors import UsageError
+from tastebench.recommenders.seqrec.transformer import Dropout
 
 
 def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
@@ -99,7 +102,7 @@ class SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.qkv = nn.Linear(inputs, 3 * outputs, bias=bias)
         nn.init.xavier_uniform_(self.qkv.weight)
         if bias:
@@ -109,15 +112,17 @@ class SelfAttention(nn.Module):
         """`[n, s, inputs]` and `[n, s]` to `[n, s, outputs]`; finite where a mask is empty."""
         n, s, _ = x.shape
         q, k, v = self.qkv(x).view(n, s, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        # A softmax over nothing is NaN: who has nothing attends to padding, which is not read.
-        seen = mask | ~mask.any(-1, keepdim=True)
-        mixed = functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=seen[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        # A softmax over nothing is NaN in some of torch's kernels: who has nothing attends to
+        # padding, and what comes of it is not read.
+        seen = (mask | ~mask.any(-1, keepdim=True))[:, None, None, :]
+        p = self.dropout.p if self.training else 0.0
+        if p and x.device.type == "cpu":
+            # Drawing what to drop takes torch far longer on a CPU than all of the rest here.
+            scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+            hidden = torch.zeros_like(seen, dtype=scores.dtype).masked_fill_(~seen, -math.inf)
+            mixed: Tensor = self.dropout(scores.add_(hidden).softmax(-1)) @ v
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=p)
         return mixed.transpose(1, 2).reshape(n, s, -1)
 
 

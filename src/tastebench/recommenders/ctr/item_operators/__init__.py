@@ -7,9 +7,9 @@ Columns of one token (categories) may be treated apart; each operator's docstrin
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tastebench.recommenders.ctr.bricks import BrickConfig, ItemOperator
 from tastebench.recommenders.ctr.variants import VariantConfig
@@ -101,6 +101,12 @@ class PoolingConfig(WordsConfig):
     projected to the model's width."""
 
 
+def _odd(n: int) -> int:
+    if n % 2 == 0:
+        raise ValueError(f"has to be odd, got {n}")
+    return n
+
+
 class CnnConfig(VariantConfig, WordsConfig):
     """NAML's news encoder.
 
@@ -111,7 +117,7 @@ class CnnConfig(VariantConfig, WordsConfig):
 
     reference_values: ClassVar[dict[str, Any]] = {"query_size": 256, "dropout": 0.1}
 
-    window: int = Field(3, ge=1)
+    window: Annotated[int, AfterValidator(_odd)] = Field(3, ge=1)
     """Tokens a filter sees; odd, so that it has a centre."""
 
     query_size: int = Field(200, ge=1)
@@ -156,6 +162,8 @@ class TransformerConfig(WordsConfig):
     """A BERT encoder of its own, trained from scratch."""
 
     layers: int = Field(3, ge=1)
+    """Blocks of attention and feed-forward."""
+
     heads: int = Field(8, ge=1)
     """Attention heads; they divide the width of the word embeddings."""
 
@@ -176,6 +184,8 @@ class FastformerConfig(WordsConfig):
     """Fastformer over the words."""
 
     layers: int = Field(1, ge=1)
+    """Blocks of attention and feed-forward."""
+
     heads: int = Field(16, ge=1)
     """Attention heads; they divide the width of the word embeddings."""
 
@@ -235,4 +245,141 @@ FASTFORMER = ItemOperator(
     config=FastformerConfig,
     network=f"{_HERE}.fastformer:Fastformer",
     citation=FASTFORMER_PAPER,
+)
+
+
+# ------------------------------------------------------------------------------ language models
+
+PLM_NR = "Wu et al., Empowering News Recommendation with Pre-trained Language Models, SIGIR 2021"
+IISAN_PAPER = (
+    "Fu et al., IISAN: Efficiently Adapting Multimodal Representation for Sequential "
+    "Recommendation with Decoupled PEFT, SIGIR 2024"
+)
+
+
+class ReadingConfig(BrickConfig):
+    """A language model and how it reads an item."""
+
+    model: str = Field("minilm", min_length=1)
+    """A folder with a transformers model, `organisation/model[@commit]` on the hub, or `minilm`."""
+
+    max_length: int = Field(50, ge=1)
+    """Tokens an item has at most, special ones included; what comes later is cut off.
+
+    Legommenders cuts titles of news at 30 and everything else at 50.
+    """
+
+    separator: str = "\n"
+    """Between an item's text columns; empty ones are left out."""
+
+    precision: Literal["float32", "auto"] = "float32"
+    """What frozen layers are computed in: `auto` is what they are stored in where the device
+    computes in it. What is trained is float32 always."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """Where frozen layers are computed; training has a device of its own."""
+
+
+class LanguageModelConfig(ReadingConfig):
+    """A language model trained with the recommender, wholly or from a layer upwards."""
+
+    tune_from: int | None = -2
+    """The first layer that is trained; -2 is the last but one, as in PLM-NR. Layers below it and
+    the embeddings are frozen and their states computed once. None or 0 trains all, embeddings too;
+    the number of layers trains none."""
+
+    lora_rank: int | None = Field(None, ge=1)
+    """LoRA of this rank instead of the layers' own weights (ONCE: 32); then nothing else of the
+    language model is trained, embeddings and norms neither."""
+
+    lora_alpha: int = Field(128, ge=1)
+    """Scale of the adapters, as a multiple of one over their rank."""
+
+    lora_dropout: float = Field(0.1, ge=0, lt=1)
+    """Of what the adapters read."""
+
+    targets: tuple[str, ...] | None = None
+    """Linear layers that get an adapter; None is those of queries and values."""
+
+    pooling: Literal["additive-attention", "mean", "last", "cls"] = "additive-attention"
+    """Token states to one vector: attention after the dense layer, or the mean, last or first state
+    before it."""
+
+    query_size: int = Field(256, ge=1)
+    """Width inside the additive attention."""
+
+    page: int = Field(64, ge=1)
+    """Items read at once; bounds the memory that training takes, and changes no result."""
+
+    store: Literal["float32", "float16"] = "float32"
+    """What states of frozen layers are kept in. float16 takes half the room and costs up to 2^-11
+    of every number."""
+
+
+class IisanConfig(ReadingConfig):
+    """A small network beside a frozen language model, whose layers it reads."""
+
+    layer_step: int = Field(1, ge=1)
+    """Every how many layers one is read, the top one always."""
+
+    projection: Literal["none", "shared", "per-layer"] = "none"
+    """What is done to the states first: nothing, one projection for all layers, or one for each."""
+
+    projection_size: int = Field(64, ge=1)
+    """Width of projected states."""
+
+
+LANGUAGE_MODEL = ItemOperator(
+    name="language-model",
+    summary="a pretrained language model over the text, its upper layers or LoRA trained",
+    config=LanguageModelConfig,
+    network=f"{_HERE}.language_model:LanguageModel",
+    citation=PLM_NR,
+)
+
+IISAN = ItemOperator(
+    name="iisan",
+    summary="IISAN: a side network over the layers of a frozen language model",
+    config=IisanConfig,
+    network=f"{_HERE}.iisan:Iisan",
+    citation=IISAN_PAPER,
+)
+
+
+# --------------------------------------------------------------------------------- semantic ids
+
+UIST = "Liu et al., Discrete Semantic Tokenization for Deep CTR Prediction, WWW 2024"
+
+
+class CodeLevelsConfig(BrickConfig):
+    """An embedding for each code of each level, added up level by level."""
+
+    init_std: float = Field(1.0, ge=0)
+    """Standard deviation of the initial embeddings; 1 is torch's default and RecBench's."""
+
+
+class CodeConfig(CodeLevelsConfig):
+    """An embedding for each code of each level, all levels in one vector."""
+
+    pool: Literal["sum", "mean"] = "sum"
+    """Of the levels; a residual code is meant to be added up."""
+
+
+CODE = ItemOperator(
+    name="code",
+    summary="the sum of an item's code embeddings",
+    config=CodeConfig,
+    network=f"{_HERE}.codes:Code",
+    citation=UIST,
+    reads="code",
+)
+
+CODE_LEVELS = ItemOperator(
+    name="code-levels",
+    summary="UIST: an item ever more precisely, the sum of its first codes level by level",
+    config=CodeLevelsConfig,
+    network=f"{_HERE}.codes:CodeLevels",
+    citation=UIST,
+    reads="code",
+    makes="vectors",
 )

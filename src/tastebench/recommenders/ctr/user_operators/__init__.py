@@ -7,11 +7,13 @@ clicked, so new users need nothing of their own.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from tastebench.recommenders.ctr.bricks import BrickConfig, UserOperator
+from tastebench.errors import UsageError
+from tastebench.recommenders.ctr.bricks import USER_OPERATORS, BrickConfig, UserOperator
 from tastebench.recommenders.ctr.item_operators import (
     BERT,
     FASTFORMER_PAPER,
@@ -19,6 +21,7 @@ from tastebench.recommenders.ctr.item_operators import (
     NAML,
     NRMS,
     RECBENCH,
+    UIST,
     FastformerConfig,
     TransformerConfig,
 )
@@ -40,6 +43,7 @@ class UserPoolingConfig(BrickConfig):
     """Mean of what was clicked."""
 
     pool: Literal["mean", "max"] = "mean"
+    """Over the items; `max` takes the largest of each dimension."""
 
 
 class UserAdditiveAttentionConfig(VariantConfig):
@@ -82,6 +86,8 @@ class UserTransformerConfig(BrickConfig):
     """A BERT encoder over what was clicked, then additive attention."""
 
     layers: int = Field(3, ge=1)
+    """Blocks of attention and feed-forward."""
+
     heads: int = Field(8, ge=1)
     """Attention heads; they divide the width."""
 
@@ -102,6 +108,8 @@ class UserFastformerConfig(BrickConfig):
     """Fastformer over what was clicked."""
 
     layers: int = Field(1, ge=1)
+    """Blocks of attention and feed-forward."""
+
     heads: int = Field(16, ge=1)
     """Attention heads; they divide the width."""
 
@@ -118,8 +126,8 @@ class UserFastformerConfig(BrickConfig):
 class PolyAttentionConfig(VariantConfig):
     """MINER's interests: each of several codes attends to what was clicked.
 
-    Without MINER's weighting by categories, whose published code takes the mean over all candidates
-    of an impression, so that a score would depend on its neighbours.
+    Without MINER's weighting by categories: that compares the category of each click with the
+    candidate's, so interests could not be kept from one candidate to the next.
     """
 
     reference_values: ClassVar[dict[str, Any]] = {"query_size": 256}
@@ -218,6 +226,8 @@ class TargetTransformerConfig(BrickConfig):
     """
 
     layers: int = Field(1, ge=1)
+    """Blocks of attention and feed-forward."""
+
     heads: int = Field(8, ge=1)
     """Attention heads; they divide the width."""
 
@@ -276,8 +286,6 @@ NONE = UserOperator(
 class FlattenTransformerConfig(TransformerConfig):
     """A BERT encoder over the words of all that was clicked, as one sequence."""
 
-    layers: int = Field(3, ge=1)
-
     separators: bool = True
     """A token of its own ends every column, another one every item."""
 
@@ -311,4 +319,43 @@ FLATTEN_FASTFORMER = UserOperator(
     network=f"{_HERE}.flatten:FlattenFastformer",
     citation=FASTFORMER_PAPER,
     reads="text",
+)
+
+
+# ------------------------------------------------------------------------------------ of levels
+
+
+def _each(value: Any) -> Any:
+    """`gru` or `{operator: gru, ...}` to the operator with all of its settings."""
+    given = {"operator": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("operator"), str):
+        raise ValueError(f"a name, or operator: NAME with settings, got {value!r}")
+    try:
+        brick = USER_OPERATORS.get(given["operator"])
+        if (brick.reads, brick.makes, brick.per_candidate) != ("sequence", "vector", False):
+            raise ValueError(f"{brick.name} does not make one vector of a sequence")
+        own = {key: setting for key, setting in given.items() if key != "operator"}
+        settings = brick.settings(own, where=USER_OPERATORS.kind)
+    except UsageError as error:
+        raise ValueError(error.what) from error
+    return {"operator": brick.name, **settings.model_dump(mode="json")}
+
+
+class LevelsConfig(BrickConfig):
+    """A user operator for each level of the items."""
+
+    each: Annotated[dict[str, Any], BeforeValidator(_each)] = Field(
+        {"operator": "attention"}, validate_default=True
+    )
+    """The user operator and its settings; each level has one of its own."""
+
+
+LEVELS = UserOperator(
+    name="levels",
+    summary="UIST: a user operator for each level of the items",
+    config=LevelsConfig,
+    network=f"{_HERE}.levels:Levels",
+    citation=UIST,
+    reads="vectors",
+    makes="vectors",
 )
