@@ -77,7 +77,7 @@ def test_work_shorter_than_its_readings_is_measured_all_the_same(
         OfflineEmissionsTracker, "_measure_power_and_energy_if_stale", lambda self: None
     )
     with measure(Meter(on=True), "waiting", tmp_path / "energy.json") as reading:
-        time.sleep(0.2)
+        work(0.2)
     assert reading.energy is not None
     # 10 W, or 3 W on ARM; next to nothing if the last reading is left out.
     assert reading.energy.ram_kwh * JOULES / reading.energy.seconds > 2.0
