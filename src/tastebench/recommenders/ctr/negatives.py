@@ -74,6 +74,9 @@ class OwnNegatives:
             row, column = np.nonzero(items < 0)
             if not len(row):
                 return items
+            # The first gap of each row only, so that two gaps are not filled with one item.
+            row, first = np.unique(row, return_index=True)
+            column = column[first]
             drawn = rng.integers(self.n_items, size=len(row))
             key = user[row] * self.n_items + drawn
             at = np.minimum(np.searchsorted(self.clicked, key), len(self.clicked) - 1)
@@ -87,7 +90,7 @@ class OwnNegatives:
         return items
 
 
-_ROUNDS = 50
+_ROUNDS = 100
 
 
 def _distinct(length: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
