@@ -88,6 +88,11 @@ def test_a_softmax_sums_to_one() -> None:
     assert not torch.allclose(multiple, torch.ones(WIDTH))
 
 
+def test_what_a_softmax_takes_no_notice_of_is_not_there() -> None:
+    assert unit(softmax=True).weight.bias is None
+    assert unit().weight.bias is not None
+
+
 def test_dropout_is_of_training() -> None:
     ours, (history, candidate) = unit(dropout=0.5), data()
     assert not torch.equal(ours(history, MASK, candidate), ours(history, MASK, candidate))

@@ -34,6 +34,15 @@ def test_relu_and_dropout_in_one_step_are_the_two_one_after_the_other(p: float) 
     assert 0.3 < (ours == 0).float().mean() < 0.9
 
 
+def test_writing_over_what_a_gradient_needs_is_refused() -> None:
+    """It is done in place, and torch is told so: no gradient is quietly wrong."""
+    x = torch.randn(9, 4, requires_grad=True)
+    needed = x.exp()
+    relu_dropout(needed, 0.5).sum()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        needed.sum().backward()
+
+
 def test_no_dropout_is_relu() -> None:
     x = torch.randn(9, 4, requires_grad=True)
     assert torch.equal(relu_dropout(x * 1, 0.0), functional.relu(x))
