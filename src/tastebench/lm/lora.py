@@ -1,0 +1,108 @@
+"""LoRA adapters (Hu et al., 2022) on a model's trained layers, and what is frozen out of the way.
+
+`W x` becomes `W x + (alpha / r) B A dropout(x)`, `A [r, inputs]` random and `B [outputs, r]` zero
+at first, so that a new adapter changes nothing. The layers are peft's, put into the model in place.
+Which layers are adapted where nobody says is said here: peft's own choice may change by version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from tastebench.errors import UsageError, did_you_mean
+from tastebench.lm.layers import TunedModel
+
+QUERIES_AND_VALUES = (
+    ("q_proj", "v_proj"),
+    ("query", "value"),
+    ("q_lin", "v_lin"),
+    ("query_proj", "value_proj"),
+    ("c_attn",),
+    ("query_key_value",),
+    ("qkv_proj",),
+)
+"""What the projections of queries and values are called: Llama, Mistral, Qwen and OPT; BERT;
+DistilBERT; DeBERTa; and, in one with the keys, GPT-2, Falcon and Phi-3."""
+
+
+def add_lora(
+    tuned: TunedModel,
+    rank: int,
+    *,
+    alpha: int,
+    dropout: float,
+    targets: Sequence[str] | None,
+    name: str,
+) -> list[str]:
+    """Puts adapters on the layers that are trained and freezes everything else of the model.
+
+    Args:
+        tuned: The model; adapted in place.
+        rank: `r`.
+        alpha: Scale of the adapters, as a multiple of `1 / r`.
+        dropout: Of their input.
+        targets: Names of linear layers, such as `q_proj`; None for those of queries and values.
+        name: Of the model, for messages.
+
+    Returns:
+        The targets.
+
+    Raises:
+        UsageError: The model has no such linear layer, or its queries and values have other names.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
+
+    linear = {
+        path.rpartition(".")[2]: module
+        for layer in tuned.trained_layers()
+        for path, module in layer.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D))
+    }
+    chosen = _chosen(targets, sorted(linear), name)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=chosen,
+        # GPT-2 keeps its weights the other way round.
+        fan_in_fan_out=isinstance(linear[chosen[0]], Conv1D),
+    )
+    inject_adapter_in_model(config, tuned.model)
+    tuned.frozen_below = True
+    tuned.train(tuned.training)  # new adapters are in train mode, whatever the model is in
+    return chosen
+
+
+def _chosen(targets: Sequence[str] | None, there: list[str], name: str) -> list[str]:
+    for target in targets or ():
+        if target not in there:
+            raise UsageError(
+                f"the model {name!r} has no linear layer {target!r} that LoRA could adapt: "
+                f"{did_you_mean(target, there)}"
+            )
+    if targets:
+        return list(targets)
+    for usual in QUERIES_AND_VALUES:
+        if set(usual) <= set(there):
+            return list(usual)
+    raise UsageError(
+        f"the model {name!r} has no layers known as those of queries and values",
+        fix=f"targets: some of {', '.join(there)}",
+    )
+
+
+def keep_trained_only(module: nn.Module) -> None:
+    """Turns parameters that are not trained into buffers that are not saved.
+
+    A state dict then holds what was trained and nothing else, strict loading is strict about
+    exactly that, and an optimiser given `parameters()` cannot touch the rest. The rest still moves
+    with the module from device to device.
+    """
+    for owner in list(module.modules()):
+        for name, parameter in list(owner.named_parameters(recurse=False)):
+            if not parameter.requires_grad:
+                delattr(owner, name)
+                owner.register_buffer(name, parameter.detach(), persistent=False)
