@@ -229,7 +229,7 @@ class Items:
     Attributes:
         n: Number of items; an item is its row, 0 .. n - 1.
         text: One string an item, by the run's text recipe.
-        columns: The text columns that the dataset's card names, one string an item each; empty
+        columns: The text columns that this recipe reads, each by itself, one string an item; empty
             where there is none.
         vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
         nested: A prefix of a vector is a vector (the encoder's card says so).

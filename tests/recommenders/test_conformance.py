@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
+from tastebench.contracts import RecommenderCard
 from tastebench.recommenders import RECOMMENDERS, get_recommender
 from tastebench.testing import RecommenderTests
 
@@ -73,12 +75,105 @@ class TestLogistic(RecommenderTests):
 
 
 NARROW = {"epochs": 1, "hidden_size": 16, "batch_size": 8}
-TOWER = {"operator": "dnn", "tower": [8, 8]}
+
+
+def click(name: str, *representations: str) -> RecommenderCard:
+    """A click model over some of what it accepts: forms meet every operator elsewhere."""
+    return replace(get_recommender(name), representations=representations)
+
+
+def tower(name: str) -> dict[str, object]:
+    return {**NARROW, "predictor": {"operator": name, "tower": [8, 8]}}
 
 
 class TestDnn(RecommenderTests):
     card = get_recommender("dnn")
-    config: ClassVar = {**NARROW, "predictor": TOWER}
+    config: ClassVar = tower("dnn")
+
+
+class TestPnn(RecommenderTests):
+    card = click("pnn", "id")
+    config: ClassVar = tower("pnn")
+
+
+class TestDeepfm(RecommenderTests):
+    card = click("deepfm", "id")
+    config: ClassVar = tower("deepfm")
+
+
+class TestDcn(RecommenderTests):
+    card = click("dcn", "id")
+    config: ClassVar = tower("dcn")
+
+
+class TestDcnv2(RecommenderTests):
+    card = click("dcnv2", "id")
+    config: ClassVar = tower("dcnv2")
+
+
+class TestMasknet(RecommenderTests):
+    card = click("masknet", "id")
+    config: ClassVar = tower("masknet")
+
+
+class TestFinalmlp(RecommenderTests):
+    card = click("finalmlp", "id")
+    config: ClassVar = tower("finalmlp")
+
+
+class TestAutoint(RecommenderTests):
+    card = click("autoint", "id")
+    config: ClassVar = tower("autoint")
+
+
+class TestGdcn(RecommenderTests):
+    card = click("gdcn", "id")
+    config: ClassVar = tower("gdcn")
+
+
+class TestDin(RecommenderTests):
+    card = click("din", "id")
+    config: ClassVar = tower("din")
+
+
+class TestBst(RecommenderTests):
+    card = click("bst", "id")
+    config: ClassVar = tower("dnn")
+
+
+class TestNaml(RecommenderTests):
+    card = click("naml", "text", "vector")
+    config: ClassVar = NARROW
+
+
+class TestNrms(RecommenderTests):
+    card = click("nrms", "text", "vector")
+    config: ClassVar = NARROW
+
+
+class TestLstur(RecommenderTests):
+    card = click("lstur", "text", "vector")
+    config: ClassVar = NARROW
+
+
+class TestFastformer(RecommenderTests):
+    card = click("fastformer", "text", "vector")
+    config: ClassVar = NARROW
+
+
+class TestMiner(RecommenderTests):
+    card = click("miner", "text", "vector")
+    config: ClassVar = NARROW
+
+
+class TestUist(RecommenderTests):
+    card = get_recommender("uist")
+    config: ClassVar = NARROW
+
+
+class TestBricks(RecommenderTests):
+    card = click("bricks", "id+text", "code")
+    config: ClassVar = {**NARROW, "predictor": "dot", "negatives": 2}
 
 
 @pytest.mark.parametrize("name", RECOMMENDERS.names())

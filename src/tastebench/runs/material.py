@@ -77,19 +77,17 @@ def item_words(dataset: Dataset, recipe: str | None) -> list[str]:
     return item_texts(dataset.tables.items, recipe or card.text_recipe, card.text_columns)
 
 
-def item_columns(dataset: Dataset) -> dict[str, list[str]]:
-    """The text columns that the card names, one string an item each; lists joined by spaces."""
-    import polars as pl
+def item_columns(dataset: Dataset, recipe: str | None) -> dict[str, list[str]]:
+    """The columns that the run's text recipe reads, one string an item each, cleaned alike."""
+    from tastebench.data.text import columns_read, item_texts
 
-    items = dataset.tables.items
-    columns = {}
-    for name in dataset.card.text_columns:
-        if name in items.columns:
-            column = items[name]
-            if isinstance(column.dtype, pl.List):
-                column = column.list.join(" ")
-            columns[name] = column.cast(pl.String).fill_null("").to_list()
-    return columns
+    items, card = dataset.tables.items, dataset.card
+    names = columns_read(items, recipe or card.text_recipe, card.text_columns)
+    return {
+        name: item_texts(items.select("item_id", name), "all-text", (name,))
+        for name in dict.fromkeys(names)
+        if name in items.columns
+    }
 
 
 def texts_left_open(dataset: Dataset, recipe: str | None) -> str | None:
@@ -117,7 +115,7 @@ def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items
     for form in spec.forms:
         if form == "text":
             forms["text"] = item_words(dataset, spec.text_recipe)
-            forms["columns"] = item_columns(dataset)
+            forms["columns"] = item_columns(dataset, spec.text_recipe)
         elif form == "vector" and vectors is not None:
             forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
         elif form == "truth":

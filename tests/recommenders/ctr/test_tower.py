@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tastebench.recommenders.ctr.predictors.mlp import Logit, Norm, Tower, relu_dropout
 from tastebench.recommenders.ctr.predictors.settings import TowerConfig
-from tastebench.recommenders.seqrec.transformer import keep_mask
+from tastebench.training.dropout import keep_mask
 
 
 def tower(**given: Any) -> Tower:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tastebench.recommenders.seqrec import experts
 from tastebench.recommenders.seqrec.experts import WhiteningExperts
-from tastebench.recommenders.seqrec.transformer import keep_mask
+from tastebench.training.dropout import keep_mask
 
 N, D, H, G = 23, 5, 6, 4
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tastebench.recommenders.seqrec.transformer import CausalTransformer, Dropout, keep_mask
+from tastebench.recommenders.seqrec.transformer import CausalTransformer
+from tastebench.training.dropout import Dropout, keep_mask
 
 WIDTH, LENGTH, LAYERS, HEADS, INNER = 12, 7, 2, 3, 20
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention, check_heads
-from tastebench.recommenders.seqrec.transformer import EPSILON, INIT_STD, Dropout
+from tastebench.recommenders.seqrec.transformer import EPSILON, INIT_STD
+from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
     from tastebench.recommenders.ctr.item_operators import TransformerConfig

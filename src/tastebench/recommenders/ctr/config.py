@@ -28,14 +28,6 @@ from tastebench.training.settings import TrainSettings
 Choice = dict[str, Any]
 """A brick and its settings: `{operator: cnn, window: 3}`."""
 
-DEFAULT_OPERATORS: dict[Form, str] = {
-    "id": "id",
-    "vector": "vector",
-    "text": "pooling",
-    "code": "code",
-}
-"""What reads a form where nobody says."""
-
 
 def _choice(registry: Registry[Any]) -> Any:
     """`cnn` or `{operator: cnn, ...}` to the operator with all of its settings."""
@@ -60,8 +52,13 @@ def _choice(registry: Registry[Any]) -> Any:
 class ClickConfig(TrainSettings):
     """Hyper-parameters, at RecBench's values where it says any."""
 
-    text_operator: ClassVar[str] = "pooling"
-    """What reads words where `item` says nothing; a recipe has its own."""
+    operators: ClassVar[Mapping[Form, str]] = {
+        "id": "id",
+        "vector": "vector",
+        "text": "pooling",
+        "code": "code",
+    }
+    """What reads a form where `item` says nothing; a recipe has its own."""
 
     lr: float = Field(1e-3, gt=0)
     """Learning rate of Adam."""
@@ -207,7 +204,7 @@ def _item_operator(config: ClickConfig, form: Form) -> tuple[ItemOperator, Brick
         chosen = ITEM_OPERATORS.get(config.item["operator"])
         if chosen.reads == form:
             return chosen, _settings(chosen, config.item)
-    name = config.text_operator if form == "text" else DEFAULT_OPERATORS.get(form)
+    name = config.operators.get(form)
     if name is None:
         raise UsageError(f"no item operator reads {form}")
     operator = ITEM_OPERATORS.get(name)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.bert_encoder import FeedForward, Positions, bert_weights
 from tastebench.recommenders.ctr.layers import AdditiveAttention, check_heads, masked_softmax
-from tastebench.recommenders.seqrec.transformer import EPSILON, Dropout
+from tastebench.recommenders.seqrec.transformer import EPSILON
+from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
     from tastebench.recommenders.ctr.item_operators import FastformerConfig

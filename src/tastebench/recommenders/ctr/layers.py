@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.errors import UsageError
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 
 def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:

@@ -54,7 +54,10 @@ class ClickNetwork(nn.Module):
         self.user = operator.build(settings, content, width)
         predictor, settings = bricks.predictor
         self.predictor_reads = predictor.reads
-        self.predictor = predictor.build(settings, width, 2)
+        # User and item, or every level of the one with every level of the other.
+        levels = 0 if content.code is None else content.code.shape[1]
+        fields = levels**2 if predictor.item == "vectors" else 2
+        self.predictor = predictor.build(settings, width, fields)
 
     def embed(self, items: Tensor) -> Tensor:
         """Items int64 `[n]` to `[n, h]`, or `[n, k, h]` where an item has k levels."""

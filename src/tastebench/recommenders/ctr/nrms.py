@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention, check_heads
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
     from tastebench.recommenders.ctr.item_operators import AttentionConfig

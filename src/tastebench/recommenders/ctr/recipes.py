@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from pydantic import Field, create_model
 
-from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.contracts import Form, Recommender, RecommenderCard
 from tastebench.recommenders.ctr.config import ClickConfig, bricks_of
 
 BY_ID = ("id", "text", "vector", "id+vector", "id+text", "text+vector", "id+text+vector", "code")
@@ -24,7 +25,7 @@ class Recipe:
         name: Public name.
         summary: One line for lists.
         user, predictor: Bricks, with settings where they are not the brick's own defaults.
-        text_operator: What reads words.
+        reads: Item operators of single forms, where they are not `ClickConfig`'s.
         representations: What it accepts, the default first.
         negatives: 0 for ranking.
         defaults: Other hyper-parameters that are not `ClickConfig`'s.
@@ -36,7 +37,7 @@ class Recipe:
     citation: str | None
     user: str | dict[str, Any] = "pooling"
     predictor: str | dict[str, Any] = "dnn"
-    text_operator: str = "pooling"
+    reads: Mapping[Form, str] = field(default_factory=dict)
     representations: tuple[str, ...] = BY_ID
     negatives: int = 0
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +93,7 @@ RECIPES = (
         "naml",
         "convolutions over words, attention over columns and clicks",
         "Wu et al., IJCAI 2019",
-        text_operator="cnn",
+        reads={"text": "cnn"},
         user="additive-attention",
         predictor="dot",
         representations=BY_TEXT,
@@ -103,7 +104,7 @@ RECIPES = (
         "nrms",
         "multi-head self-attention over words and clicks",
         "Wu et al., EMNLP 2019",
-        text_operator="attention",
+        reads={"text": "attention"},
         user="attention",
         predictor="dot",
         representations=BY_TEXT,
@@ -114,7 +115,7 @@ RECIPES = (
         "lstur",
         "convolutions by column, a GRU over clicks",
         "An et al., ACL 2019",
-        text_operator="cnn-columns",
+        reads={"text": "cnn-columns"},
         user="gru",
         predictor="dot",
         representations=BY_TEXT,
@@ -125,7 +126,7 @@ RECIPES = (
         "fastformer",
         "additive-attention transformers over words and clicks",
         "Wu et al., 2021, arXiv:2108.09084",
-        text_operator="fastformer",
+        reads={"text": "fastformer"},
         user="fastformer",
         predictor="dot",
         representations=BY_TEXT,
@@ -136,7 +137,7 @@ RECIPES = (
         "miner",
         "several interests of a user, weighed by the candidate",
         "Li et al., ACL Findings 2022",
-        text_operator="transformer",
+        reads={"text": "transformer"},
         user="poly-attention",
         predictor="miner",
         representations=BY_TEXT,
@@ -147,7 +148,7 @@ RECIPES = (
         "plm-nr",
         "a pretrained language model over words, attention over clicks",
         "Wu et al., SIGIR 2021",
-        text_operator="language-model",
+        reads={"text": "language-model"},
         user="additive-attention",
         predictor="dot",
         representations=WORDS_ALONE,
@@ -158,7 +159,7 @@ RECIPES = (
         "once",
         "a large language model over words, lower layers frozen, LoRA above (DIRE)",
         "Liu et al., ONCE, WSDM 2024",
-        text_operator="language-model",
+        reads={"text": "language-model"},
         user="additive-attention",
         predictor="dot",
         representations=WORDS_ALONE,
@@ -169,7 +170,7 @@ RECIPES = (
         "iisan",
         "a side network over the layers of a frozen language model",
         "Fu et al., SIGIR 2024",
-        text_operator="iisan",
+        reads={"text": "iisan"},
         user="additive-attention",
         predictor="dot",
         representations=WORDS_ALONE,
@@ -180,6 +181,7 @@ RECIPES = (
         "uist",
         "semantic ids level by level, a mixture of predictors over level pairs",
         "Liu et al., Discrete Semantic Tokenization for Deep CTR Prediction, WWW 2024",
+        reads={"code": "code-levels"},
         user="levels",
         predictor="mixture",
         representations=("code",),
@@ -220,7 +222,7 @@ def _config(recipe: Recipe) -> type[ClickConfig]:
         known = ClickConfig.model_fields[name]
         fields[name] = (known.rebuild_annotation(), _field(value, known.description))
     made: type[ClickConfig] = create_model("ClickConfig", __base__=ClickConfig, **fields)
-    made.text_operator = recipe.text_operator
+    made.operators = {**ClickConfig.operators, **recipe.reads}
     made.__doc__ = ClickConfig.__doc__
     return made
 

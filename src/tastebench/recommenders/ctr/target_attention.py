@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.recommenders.ctr.layers import Dice, masked_softmax
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 
 class TargetAttention(nn.Module):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.recommenders.seqrec.transformer import INIT_STD, keep_mask
+from tastebench.recommenders.seqrec.transformer import INIT_STD
+from tastebench.training.dropout import keep_mask
 
 NOISE_FLOOR = 0.01  # the least standard deviation of the gate's noise
 CHUNK = 1 << 20  # numbers in a piece of the experts' inputs: 4 MB, so that it stays in the cache

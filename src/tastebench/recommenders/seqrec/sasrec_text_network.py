@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from tastebench.contracts import Items, SeqProblem
 from tastebench.recommenders.seqrec.next_item import SequenceNetwork
-from tastebench.recommenders.seqrec.transformer import CausalTransformer, Dropout, linear
+from tastebench.recommenders.seqrec.transformer import CausalTransformer, linear
 from tastebench.recommenders.vectors import adapted
+from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
     from tastebench.recommenders.seqrec.sasrec_text import SASRecTextConfig

@@ -8,7 +8,7 @@ from tastebench.recommenders.ctr.content import Content
 from tastebench.recommenders.ctr.item_operators import AttentionConfig
 from tastebench.recommenders.ctr.item_operators.words import Sequence, Words
 from tastebench.recommenders.ctr.nrms import NrmsEncoder
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 
 class Attention(nn.Module):

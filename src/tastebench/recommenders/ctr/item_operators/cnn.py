@@ -12,7 +12,7 @@ from tastebench.recommenders.ctr.content import Content
 from tastebench.recommenders.ctr.item_operators import CnnColumnsConfig, CnnConfig
 from tastebench.recommenders.ctr.item_operators.words import Columns, Words
 from tastebench.recommenders.ctr.layers import AdditiveAttention
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 
 class Convolution(nn.Module):

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tastebench.errors import UsageError
 from tastebench.recommenders.ctr.content import Content
 from tastebench.recommenders.ctr.item_operators import IdConfig, VectorConfig
-from tastebench.recommenders.seqrec.transformer import Dropout
+from tastebench.training.dropout import Dropout
 
 _CHUNK = 65536
 

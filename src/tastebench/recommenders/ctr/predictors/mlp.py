@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tastebench.recommenders.ctr.layers import Dice
-from tastebench.recommenders.seqrec.transformer import Dropout, keep_mask
+from tastebench.training.dropout import Dropout, keep_mask
 
 if TYPE_CHECKING:
     from tastebench.recommenders.ctr.predictors.settings import TowerConfig
