@@ -11,7 +11,7 @@ import pytest
 
 from tastebench.data.card import DatasetCard, SplitSpec
 from tastebench.data.dataset import Dataset
-from tastebench.data.describe import describe
+from tastebench.data.describe import Shown, describe
 from tastebench.data.schema import Tables
 from tastebench.data.sources import SOURCES
 
@@ -183,20 +183,50 @@ def test_search_data_have_queries_and_no_interactions(
 
 
 def test_clicks_of_impressions() -> None:
-    dataset = shop(tasks=())
+    dataset = shop(tasks=("ctr",))
     impressions = pl.DataFrame(
         {
-            "impression_id": ["1", "1", "2", "2"],
-            "user_id": ["u"] * 4,
-            "item_id": ["a", "b", "a", "b"],
-            "label": [1, 0, 0, 0],
+            "impression_id": ["1", "1", "2", "2", "2", "3"],
+            "user_id": ["u", "u", "u", "v", "v", "w"],
+            "item_id": ["a", "b", "a", "a", "b", "c"],
+            "label": [1, 0, 0, 0, 0, 1],
         }
     )
     it = describe(
         Dataset.create(dataset.card, Tables(items=dataset.tables.items, impressions=impressions))
     )
-    assert it.click_rate == 0.25
-    assert it.counts["lists"] == 2
+    # Of the lists 1 has both classes, of the users u.
+    assert it.shown == Shown(
+        clicked=pytest.approx(2 / 6),
+        lists=3,
+        median_list=2.0,
+        one_class_lists=2,
+        users=3,
+        one_class_users=2,
+    )
+    assert it.counts["lists"] == 3
+    # Without times whole users are held out; which rows that are, `data check` says.
+    assert [(view.task, view.kind, view.leakage, view.problem) for view in it.splits] == [
+        ("ctr", "user", None, None)
+    ]
+
+
+def test_parts_that_impressions_bring_are_counted() -> None:
+    dataset = shop(tasks=("ctr",))
+    impressions = pl.DataFrame(
+        {
+            "impression_id": ["1", "2", "3"],
+            "user_id": ["u", "v", "u"],
+            "item_id": ["a", "b", "c"],
+            "label": [1, 0, 1],
+            "part": ["train", "test", "test"],
+        }
+    )
+    tables = Tables(items=dataset.tables.items, impressions=impressions)
+    [view] = describe(Dataset.create(dataset.card, tables)).splits
+    assert view.leakage is not None
+    assert view.leakage.counts == {"train": 1, "valid": 0, "test": 2, "dropped": 0}
+    assert (view.leakage.cold_users, view.leakage.cold_items) == (0.5, 1.0)
 
 
 def test_the_dict_is_json_and_complete() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tastebench.cli.data_told import finish, say, shares, told_parts, understood
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
@@ -56,12 +57,21 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     interactions: Annotated[
         Path | None, typer.Option(help="One row per click, purchase or rating.")
     ] = None,
+    impressions: Annotated[
+        Path | None,
+        typer.Option(help="One row per item shown: who to, and clicked (1) or not (0)."),
+    ] = None,
+    histories: Annotated[
+        Path | None, typer.Option(help="One row per user: items taken before all impressions.")
+    ] = None,
     queries: Annotated[Path | None, typer.Option(help="One row per search query.")] = None,
     relevance: Annotated[Path | None, typer.Option(help="Which items answer which query.")] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", help="Meaning=column: user=uid,item=sku,time=ts,rating=...,label=..."
+            "--map",
+            help="Meaning=column: user=uid,item=sku,time=ts,rating=...,label=...; of one file "
+            "alone: impressions.label=clicked",
         ),
     ] = None,
     text: Annotated[
@@ -134,6 +144,8 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
         interactions,
         mapping,
         _listed(text),
+        impressions=impressions,
+        histories=histories,
         queries=queries,
         relevance=relevance,
         options=options,
@@ -141,9 +153,9 @@ def import_(  # noqa: PLR0913, PLR0917 - an option each
     if written_by_model:
         dataset = declare_written(dataset, _listed(written_by_model), made_from, mapping, options)
     folder = None if dry_run else save_imported(dataset, replace=replace)
-    for line in _understood(dataset):
-        typer.echo(line, err=True)
-    _finish(dataset, folder, as_json)
+    for line in understood(dataset):
+        say(line)
+    finish(dataset, folder, as_json)
 
 
 def prepare(  # noqa: PLR0913, PLR0917 - an option each
@@ -190,14 +202,12 @@ def prepare(  # noqa: PLR0913, PLR0917 - an option each
         min_length=min_length,
         keep_items=keep_items,
     )
-    dataset = apply(load_dataset(source, progress=_say), filters, name)
+    dataset = apply(load_dataset(source, progress=say), filters, name)
     folder = save_imported(dataset, replace=replace)
     for step in dataset.manifest["steps"]:
         passes = f" in {step['passes']} passes" if "passes" in step else ""
-        typer.echo(
-            f"{step['step']}: {step['rows_before']:,} -> {step['rows_after']:,}{passes}", err=True
-        )
-    _finish(dataset, folder, as_json)
+        say(f"{step['step']}: {step['rows_before']:,} -> {step['rows_after']:,}{passes}")
+    finish(dataset, folder, as_json)
 
 
 def check(
@@ -206,34 +216,21 @@ def check(
 ) -> None:
     """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak.
 
-    A benchmark's dataset is counted beside what the benchmark publishes of it.
+    Of click prediction it says what the parts hold: rows, clicks, histories. A benchmark's dataset
+    is counted beside what the benchmark publishes of it.
     """
     from tastebench.data.catalog import dataset_folder, load_dataset
-    from tastebench.data.click_account import task_leakage
     from tastebench.data.comparison import compare
     from tastebench.data.dataset import Dataset, is_dataset
     from tastebench.data.schema import validate
-    from tastebench.data.split import default_split
-    from tastebench.errors import UsageError
 
     places = (dataset_folder(name), Path(name).expanduser())
     folder = next((place for place in places if is_dataset(place)), None)
-    dataset = Dataset.load(folder, verify=True) if folder else load_dataset(name, progress=_say)
+    dataset = Dataset.load(folder, verify=True) if folder else load_dataset(name, progress=say)
     validate(dataset.tables, dataset.name)
-    leaks: dict[str, Any] = {}
-    for task in dataset.card.tasks:
-        if dataset.tables.interactions is None or task == "search":
-            continue
-        spec = default_split(dataset, task)
-        leaks[task] = {"split": spec.model_dump(mode="json")}
-        try:
-            found = task_leakage(dataset, task, spec)
-        except UsageError as error:  # too little data for this split: a finding, not a failure
-            leaks[task]["error"] = error.what
-            typer.echo(f"{task}: {error.what}", err=True)
-            continue
-        leaks[task] |= found.to_dict()
-        typer.echo(f"{task}: {found.sentence} {_shares(leaks[task])}", err=True)
+    leaks = {
+        task: _looked_at(dataset, task) for task in dataset.card.tasks if _is_cut(dataset, task)
+    }
     counted = compare(dataset)
     if counted is not None and not as_json:
         from tastebench.cli.data import console
@@ -241,92 +238,48 @@ def check(
 
         print_comparison(counted, console())
     more = {"published": counted.to_dict()} if counted is not None else {}
-    _finish(dataset, folder, as_json, leakage=leaks, **more)
+    finish(dataset, folder, as_json, leakage=leaks, **more)
+
+
+def _is_cut(dataset: Dataset, task: str) -> bool:
+    """Whether a task of a dataset is split at all."""
+    tables = dataset.tables
+    shown = task == "ctr" and tables.impressions is not None
+    return task != "search" and (shown or tables.interactions is not None)
+
+
+def _looked_at(dataset: Dataset, task: str) -> dict[str, Any]:
+    """What the default split of a task leaks, and of clicks what its parts hold; said on stderr.
+
+    Too little data for a split is a finding, not a failure.
+    """
+    from tastebench.data.click_account import task_leakage
+    from tastebench.data.click_parts import cut_clicks, default_cut
+    from tastebench.data.split import default_split
+    from tastebench.errors import DataError, UsageError
+
+    rows, spec = default_cut(dataset) if task == "ctr" else (None, default_split(dataset, task))
+    known: dict[str, Any] = {"split": spec.model_dump(mode="json")}
+    lines: list[str] = []
+    try:
+        if rows is None:
+            known |= task_leakage(dataset, task, spec).to_dict()
+        else:
+            clicks = cut_clicks(dataset, rows, spec)
+            told = clicks.to_dict()
+            known |= told["leakage"] | {
+                "rows": rows.model_dump(mode="json"),
+                "parts": told["parts"],
+            }
+            lines = told_parts(clicks)
+    except (UsageError, DataError) as error:
+        say(f"{task}: {error.what}")
+        return known | {"error": error.what}
+    for line in (f"{known['sentence']} {shares(known)}", *lines):
+        say(f"{task}: {line}")
+    return known
 
 
 def _listed(given: list[str] | None) -> list[str]:
     """`["a,b", "c"]` as a, b and c."""
     return [name.strip() for part in given or [] for name in part.split(",") if name.strip()]
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _understood(dataset: Dataset) -> list[str]:
-    """What an import took the files for, a line each."""
-    found = dataset.manifest["import"]
-    lines = []
-    for table, file in found["files"].items():
-        columns = ", ".join(
-            f"{name} = {column}" if name != column else name
-            for name, column in file["columns"].items()
-        )
-        lines.append(
-            f"{table}: {file['path']}, {file['rows']:,} rows ({file['format']}); {columns}"
-        )
-        if file["unused"]:
-            lines.append(f"  not used: {', '.join(file['unused'])}")
-    if found["time_unit"] and found["time_unit"] != "order":
-        lines.append(f"time: read as {_UNITS[found['time_unit']]}")
-    lines += [f"note: {note}" for note in found["notes"]]
-    for column, text in found["text"].items():
-        html = f", {text['with_html']:,} with HTML (left out of item texts)"
-        lines.append(
-            f"text: {column} in {text['share']:.1%} of items, median {text['median_characters']} "
-            f"characters{html if text['with_html'] else ''}"
-        )
-    for reason, dropped in found["dropped"].items():
-        rows = ", ".join(f"{row:,}" for row in dropped["first"])
-        lines.append(f"dropped: {reason}: {dropped['rows']:,} (row {rows}{_more(dropped)})")
-    lines += [f"note: {reason}: {rows:,}" for reason, rows in dataset.manifest["repairs"].items()]
-    return lines
-
-
-_UNITS = {
-    "s": "seconds since 1970",
-    "ms": "milliseconds since 1970",
-    "us": "microseconds since 1970",
-    "ns": "nanoseconds since 1970",
-    "date": "dates, UTC where they name no zone",
-}
-
-
-def _more(dropped: dict[str, Any]) -> str:
-    return ", ..." if dropped["rows"] > len(dropped["first"]) else ""
-
-
-def _shares(leaks: dict[str, Any]) -> str:
-    names = {
-        "future": "train events after the first test event",
-        "cold_users": "test users not in train",
-        "cold_items": "test items not in train",
-        "repeated": "test pairs in train",
-    }
-    told = [f"{leaks[key]:.1%} of {what}" for key, what in names.items() if leaks[key] is not None]
-    return "(" + "; ".join(told) + ")"
-
-
-def _finish(dataset: Dataset, folder: Path | None, as_json: bool, **more: Any) -> None:
-    """The result on stdout: one JSON object, or a line and what to do next."""
-    frame = dataset.tables.interactions
-    summary = {
-        "name": dataset.name,
-        "folder": str(folder) if folder else None,
-        "fingerprint": dataset.fingerprint,
-        "items": dataset.n_items,
-        "users": dataset.n_users,
-        "interactions": 0 if frame is None else len(frame),
-        "tasks": list(dataset.card.tasks),
-        "manifest": dataset.manifest,
-        **more,
-    }
-    if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
-        return
-    typer.echo(
-        f"{dataset.name}: {summary['items']:,} items, {summary['users']:,} users, "
-        f"{summary['interactions']:,} interactions; fingerprint {dataset.fingerprint[:12]}"
-    )
-    if folder:
-        typer.echo(f"next: tastebench data show {dataset.name}", err=True)

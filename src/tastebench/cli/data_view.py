@@ -12,7 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tastebench.data.describe import Description, Lengths, Queries, SplitView, TextColumn
+from tastebench.data.describe import (
+    Description,
+    Lengths,
+    Queries,
+    Shown,
+    SplitView,
+    TextColumn,
+)
 
 if TYPE_CHECKING:
     from tastebench.data.catalog import DatasetRow
@@ -124,11 +131,19 @@ def _sizes(description: Description) -> list[tuple[str, str]]:
         span = f"{ratings.low:g} to {ratings.high:g} in {ratings.levels} levels"
         missing = f", missing in {ratings.missing:.1%}" if ratings.missing else ""
         facts.append(("ratings", f"{span}, mean {ratings.mean:.2f}{missing}"))
-    if description.click_rate is not None:
-        facts.append(("clicks", f"{description.click_rate:.2%} of what was shown"))
+    if (shown := description.shown) is not None:
+        facts.append(("clicks", _clicks(shown)))
     facts += [("differs", line) for line in description.differences]
     facts += [("repaired", f"{reason}: {rows:,}") for reason, rows in description.repairs.items()]
     return facts
+
+
+def _clicks(shown: Shown) -> str:
+    return (
+        f"{shown.clicked:.2%} of what was shown; {shown.lists:,} lists of median "
+        f"{_number(shown.median_list)} rows, {shown.one_class_lists:,} of one class; "
+        f"{shown.users:,} users, {shown.one_class_users:,} with one class"
+    )
 
 
 def _lengths(users: Lengths, items: Lengths, bar: str) -> Table:
@@ -190,7 +205,8 @@ def _splits(views: Iterable[SplitView]) -> Iterator[tuple[str, str]]:
     for (kind, leak, problem), group in alike:
         tasks = ", ".join(view.task for view in group)
         if leak is None:
-            yield tasks, f"{kind}: {problem}"
+            told = problem or "tastebench data check makes the rows and says what parts they are in"
+            yield tasks, f"{kind}: {told}"
             continue
         sizes = ", ".join(f"{n:,} {part}" for part, n in leak.counts.items() if n)
         shares = {

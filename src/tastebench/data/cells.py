@@ -18,6 +18,7 @@ from tastebench.errors import DataError, UsageError, counted
 Duplicates = Literal["error", "first"]
 
 _TRUE_FALSE = {"true": "1", "false": "0", "yes": "1", "no": "0"}
+_IDS = ("user_id", "item_id", "query_id", "impression_id")
 _NOT_A_VALUE = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "\\N"]
 
 
@@ -77,28 +78,21 @@ def interactions_table(
 ) -> pl.DataFrame:
     """The interactions with their times, or with the order that stands for them."""
     frame = mapped.frame.select(mapped.canonical)
-    for column in ("rating", "label"):
+    for column, read in (("rating", cell_numbers), ("label", cell_labels)):
         if column in frame.columns:
-            frame = frame.with_columns(_cell_numbers(frame[column], mapped))
+            frame = frame.with_columns(read(frame[column], mapped))
     if "label" in frame.columns and (shown := int((frame["label"] == 0).sum())):
         understood.notes.append(
             f"{shown:,} of the interactions have label 0, shown and not taken: no task takes them "
-            "for a user's choice"
+            "for a user's choice, and ctr for what was not clicked"
         )
     frame = frame.with_columns(row=pl.Series(mapped.rows))
-    keep = _with_ids(frame, mapped, understood)
+    keep = rows_with_all(frame, mapped, understood)
     if options.unordered:
         frame = frame.drop("time", strict=False).with_columns(row=pl.lit(0, dtype=pl.Int64))
     elif "time" in frame.columns:
-        times = _read_times(frame["time"], options, mapped)
+        times, keep = rows_with_time(frame["time"], keep, options, mapped, understood)
         understood.time_unit = times.unit
-        readable = times.values.is_not_null().to_numpy()
-        unreadable = mapped.rows[keep & ~readable]
-        _not_most(unreadable, mapped, "readable time", "check the time column, or --time-unit")
-        if options.bad_rows == "error":
-            _refuse_written(frame["time"], keep & ~readable, mapped)
-        understood.drop("interactions without a readable time", unreadable)
-        keep = keep & readable
         if times.unit == "order":
             understood.notes.append(
                 f"{mapped.source('time')} is a counter, not a time: it gives the order of events"
@@ -112,6 +106,28 @@ def interactions_table(
             "--unordered if it says nothing"
         )
     return frame.filter(pl.Series(keep))
+
+
+def rows_with_time(
+    column: pl.Series,
+    keep: np.ndarray,
+    options: ImportOptions,
+    mapped: Mapped,
+    understood: Understood,
+) -> tuple[Times, np.ndarray]:
+    """The times of a table, and which of the rows to keep have one; the others are noted.
+
+    Raises:
+        DataError: Most have none, one is no time and may not be dropped, or units are mixed.
+    """
+    times = _read_times(column, options, mapped)
+    readable = times.values.is_not_null().to_numpy()
+    unreadable = mapped.rows[keep & ~readable]
+    _not_most(unreadable, mapped, "readable time", "check the time column, or --time-unit")
+    if options.bad_rows == "error":
+        _refuse_written(column, keep & ~readable, mapped)
+    understood.drop(f"{mapped.table} without a readable time", unreadable)
+    return times, keep & readable
 
 
 def _refuse_written(column: pl.Series, unreadable: np.ndarray, mapped: Mapped) -> None:
@@ -151,15 +167,15 @@ def relevance_table(mapped: Mapped, understood: Understood) -> pl.DataFrame:
     """The judgements that name both a query and an item."""
     frame = mapped.frame.select(mapped.canonical)
     if "grade" in frame.columns:
-        frame = frame.with_columns(_cell_numbers(frame["grade"], mapped))
-    return frame.filter(pl.Series(_with_ids(frame, mapped, understood)))
+        frame = frame.with_columns(cell_numbers(frame["grade"], mapped))
+    return frame.filter(pl.Series(rows_with_all(frame, mapped, understood)))
 
 
 def unique_rows(
     mapped: Mapped, key: str, options: ImportOptions, understood: Understood
 ) -> pl.DataFrame:
     """The rows with an id; a second row of the same id is refused, or dropped if so asked."""
-    keep = _with_ids(mapped.frame, mapped, understood)
+    keep = rows_with_all(mapped.frame, mapped, understood)
     frame, rows = mapped.frame.filter(pl.Series(keep)), mapped.rows[keep]
     first = frame[key].is_first_distinct().to_numpy()
     if not first.all() and options.duplicates == "error":
@@ -177,10 +193,13 @@ def unique_rows(
     return frame.filter(pl.Series(first))
 
 
-def _with_ids(frame: pl.DataFrame, mapped: Mapped, understood: Understood) -> np.ndarray:
+_NEEDED = {"queries": ("text",), "impressions": ("label", "part")}
+"""What a row has to have besides its ids, where the table has such a column."""
+
+
+def rows_with_all(frame: pl.DataFrame, mapped: Mapped, understood: Understood) -> np.ndarray:
     """Where every id is there; the rows without are noted, and refused if they are most."""
-    ids = [c for c in frame.columns if c in ("user_id", "item_id", "query_id")]
-    needed = [*ids, "text"] if mapped.table == "queries" else ids
+    needed = [c for c in mapped.canonical if c in _IDS or c in _NEEDED.get(mapped.table, ())]
     keep: np.ndarray = (
         frame.select(pl.all_horizontal(pl.col(needed).is_not_null())).to_series().to_numpy()
     )
@@ -199,23 +218,50 @@ def _not_most(rows: np.ndarray, mapped: Mapped, what: str, fix: str) -> None:
         )
 
 
-def _cell_numbers(series: pl.Series, mapped: Mapped) -> pl.Series:
+def cell_numbers(series: pl.Series, mapped: Mapped) -> pl.Series:
     """Ratings, labels and grades from text; a cell that is no number is an error with its row."""
     if series.dtype != pl.String:
         return series.cast(pl.Float64)
-    text = series.str.strip_chars()
-    text = pl.select(pl.when(~text.is_in(_NOT_A_VALUE)).then(text)).to_series()
+    text = cell_texts(series)
     plain = text.str.to_lowercase().replace(_TRUE_FALSE)
     numbers = plain.cast(pl.Float64, strict=False).alias(series.name)
-    bad = (numbers.is_null() & text.is_not_null()).arg_true().to_numpy()
-    if len(bad):
-        raise DataError(
-            f"{mapped.source(series.name)} is not a number in {counted(len(bad), 'row')}, "
-            f"e.g. {series[int(bad[0])]!r}",
-            where=f"{mapped.path}, row {', '.join(map(str, mapped.rows[bad[:5]]))}",
-            fix="mend these cells, empty them, or leave the column out of --map",
-        )
+    refuse_cells(numbers.is_null() & text.is_not_null(), series, mapped, "is not a number")
     return numbers
+
+
+def cell_labels(series: pl.Series, mapped: Mapped) -> pl.Series:
+    """Labels, 0, 1 or nothing; any other is an error with its row."""
+    labels = cell_numbers(series, mapped)
+    labels = labels.fill_nan(None)
+    refuse_cells(~labels.is_in([0.0, 1.0]), series, mapped, "is neither 0 nor 1")
+    return labels
+
+
+def cell_texts(series: pl.Series) -> pl.Series:
+    """Texts without white space around them; what stands for no value is null."""
+    text = series.str.strip_chars()
+    return pl.select(pl.when(~text.is_in(_NOT_A_VALUE)).then(text)).to_series().alias(series.name)
+
+
+def refuse_cells(
+    bad: pl.Series,
+    given: pl.Series,
+    mapped: Mapped,
+    what: str,
+    fix: str | None = None,
+) -> None:
+    """A `DataError` that names the rows of bad cells, if there are any; null is not bad."""
+    rows = bad.fill_null(False).arg_true().to_numpy()
+    if not len(rows):
+        return
+    needed = mapped.table == "impressions" and given.name == "label"
+    leave = "" if needed else ", or leave the column out of --map"
+    raise DataError(
+        f"{mapped.source(given.name)} {what} in {counted(len(rows), 'row')}, "
+        f"e.g. {given[int(rows[0])]!r}",
+        where=f"{mapped.path}, row {', '.join(map(str, mapped.rows[rows[:5]]))}",
+        fix=fix or f"mend these cells, empty them{leave}",
+    )
 
 
 def _number_if_all_are(series: pl.Series) -> pl.Series:

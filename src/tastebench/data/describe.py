@@ -14,10 +14,12 @@ import numpy as np
 import polars as pl
 
 from tastebench.data.card import DatasetCard
-from tastebench.data.click_account import task_leakage
+from tastebench.data.click_account import rows_leakage
+from tastebench.data.click_parts import default_cut
 from tastebench.data.dataset import Dataset
+from tastebench.data.labelled import PART
 from tastebench.data.schema import Tables, is_relevant
-from tastebench.data.split import Leakage, default_split
+from tastebench.data.split import Leakage, default_split, leakage, split
 from tastebench.errors import UsageError
 
 _UNITS = {
@@ -125,12 +127,29 @@ class Queries:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """The impressions. A list or user with one class alone, all clicked or nothing, has no AUC.
+
+    Attributes:
+        clicked: Share of all rows.
+        lists, median_list: What was shown together, and how many rows a list has.
+    """
+
+    clicked: float
+    lists: int
+    median_list: float
+    one_class_lists: int
+    users: int
+    one_class_users: int
+
+
+@dataclass(frozen=True)
 class SplitView:
     """What the default split of a task does to this dataset.
 
     Attributes:
         leakage: Sizes of the parts and what training could know of the test part; None if the
-            dataset cannot be split so.
+            dataset cannot be split so, or if labelled rows would have to be made to know.
         problem: Why it cannot be.
     """
 
@@ -148,7 +167,7 @@ class Description:
         counts: Table to rows, besides `users`, which counts those who interacted.
         density: Distinct (user, item) pairs over all possible ones; None without interactions.
         ordered: Whether times or the order of rows say what came first.
-        click_rate: Share of impressions that were clicked.
+        shown: The impressions; None where there are none.
         differences: Where the counts are not those the source publishes.
         repairs: What was dropped when it was prepared, and how often.
     """
@@ -164,7 +183,7 @@ class Description:
     ratings: Ratings | None
     per_user: Lengths | None
     per_item: Lengths | None
-    click_rate: float | None
+    shown: Shown | None
     queries: tuple[Queries, ...]
     splits: tuple[SplitView, ...]
     differences: tuple[str, ...]
@@ -195,11 +214,13 @@ def describe(dataset: Dataset) -> Description:
         per_item=_lengths(np.bincount(dataset.events().item, minlength=dataset.n_items))
         if has_any
         else None,
-        click_rate=_click_rate(tables.impressions),
+        shown=_shown(tables.impressions),
         queries=_queries(tables, dataset.card.min_grade),
-        splits=tuple(_split_view(dataset, task) for task in dataset.card.tasks if task != "search")
-        if has_any
-        else (),
+        splits=tuple(
+            _split_view(dataset, task)
+            for task in dataset.card.tasks
+            if task != "search" and (has_any or (task == "ctr" and tables.impressions is not None))
+        ),
         differences=tuple(dataset.manifest.get("differs", ())),
         repairs=dict(dataset.manifest.get("repairs", {})),
         made=dataset.manifest.get("raw", {}).get("how"),
@@ -313,10 +334,28 @@ def _bucket(low: int, high: int) -> str:
     return f"{low}" if high == low + 1 else f"{low}-{high - 1}"
 
 
-def _click_rate(impressions: pl.DataFrame | None) -> float | None:
+def _shown(impressions: pl.DataFrame | None) -> Shown | None:
     if impressions is None or impressions.is_empty():
         return None
-    return _mean(impressions["label"])
+    lists, users = (_per(impressions, key) for key in ("impression_id", "user_id"))
+    return Shown(
+        clicked=_mean(impressions["label"]),
+        lists=len(lists),
+        median_list=float(np.median(lists["rows"].to_numpy())),
+        one_class_lists=_one_class(lists),
+        users=len(users),
+        one_class_users=_one_class(users),
+    )
+
+
+def _per(impressions: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Rows and clicks of each list or user."""
+    clicks = pl.col("label").cast(pl.Int64).sum().alias("clicks")
+    return impressions.group_by(key).agg(pl.len().alias("rows"), clicks)
+
+
+def _one_class(groups: pl.DataFrame) -> int:
+    return int(((groups["clicks"] == 0) | (groups["clicks"] == groups["rows"])).sum())
 
 
 def _queries(tables: Tables, min_grade: float | None) -> tuple[Queries, ...]:
@@ -339,8 +378,22 @@ def _queries(tables: Tables, min_grade: float | None) -> tuple[Queries, ...]:
 
 
 def _split_view(dataset: Dataset, task: str) -> SplitView:
+    if task == "ctr":
+        return _click_view(dataset)
     spec = default_split(dataset, task)
     try:
-        return SplitView(task, spec.kind, task_leakage(dataset, task, spec))
+        return SplitView(task, spec.kind, leakage(dataset, split(dataset, spec), spec))
     except UsageError as error:  # too small for this split: worth showing, no reason to stop
         return SplitView(task, spec.kind, None, error.what)
+
+
+def _click_view(dataset: Dataset) -> SplitView:
+    """The split of labelled rows; its sizes only where impressions bring their parts.
+
+    Making the rows of a large log takes a while: `tastebench data check` does.
+    """
+    _, spec = default_cut(dataset)
+    shown = dataset.tables.impressions
+    if shown is not None and spec.kind == "given" and PART in shown.columns:
+        return SplitView("ctr", spec.kind, rows_leakage(shown))
+    return SplitView("ctr", spec.kind, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tastebench.data.cells import (
     text_columns,
     unique_rows,
 )
+from tastebench.data.click_notes import understood_clicks
 from tastebench.data.dataset import Dataset
+from tastebench.data.impression_cells import clicks_of, histories_table, impressions_table
 from tastebench.data.mapping import Mapped, check_map, map_columns
 from tastebench.data.schema import Tables
 from tastebench.data.tables_io import RawTable, read_table
@@ -30,13 +33,15 @@ from tastebench.data.tidy import tidy
 from tastebench.errors import UsageError
 
 
-def import_dataset(
+def import_dataset(  # noqa: PLR0913 - a file each
     name: str,
     items: Path,
     interactions: Path | None = None,
     mapping: Mapping[str, str] | None = None,
     text: Sequence[str] = (),
     *,
+    impressions: Path | None = None,
+    histories: Path | None = None,
     queries: Path | None = None,
     relevance: Path | None = None,
     options: ImportOptions | None = None,
@@ -51,6 +56,9 @@ def import_dataset(
             may be confined to a file: `{"items.item": "sku", "interactions.item": "product"}`.
             Columns that are named as in `tastebench.data.schema` need none.
         text: Item columns that hold text, in order; without it title and description, if there.
+        impressions: One row per item shown: who to, and clicked or not. Without interactions the
+            clicks are them.
+        histories: One row per user: what they had taken before all impressions.
         queries: One row per search query.
         relevance: Which items answer which query.
         options: How to read the files.
@@ -69,16 +77,12 @@ def import_dataset(
     given = {
         "items": items,
         "interactions": interactions,
+        "impressions": impressions,
+        "histories": histories,
         "queries": queries,
         "relevance": relevance,
     }
-    if interactions is None and relevance is None:
-        raise UsageError(
-            "there is nothing to recommend from: neither interactions nor relevance were given",
-            fix="give --interactions FILE, or --queries FILE with --relevance FILE",
-        )
-    if (queries is None) != (relevance is None):
-        raise UsageError("queries and relevance go together", fix="give both files or neither")
+    _check_given(given)
     read = {
         table: read_table(
             path,
@@ -104,15 +108,55 @@ def import_dataset(
         interactions=interactions_table(mapped["interactions"], options, understood)
         if interactions
         else None,
+        impressions=impressions_table(mapped["impressions"], options, understood)
+        if impressions
+        else None,
+        histories=histories_table(mapped["histories"], catalogue["item_id"], options, understood)
+        if histories
+        else None,
         queries=unique_rows(mapped["queries"], "query_id", options, understood)
         if queries
         else None,
         relevance=relevance_table(mapped["relevance"], understood) if relevance else None,
     )
     tables, repairs = tidy(tables, name)
+    if tables.impressions is not None:
+        clicks = clicks_of(tables.impressions, str(impressions), unordered=options.unordered)
+        if tables.interactions is None:
+            tables = replace(tables, interactions=clicks)
+            understood.notes.append(
+                f"interactions are the {len(clicks):,} clicks of the impressions, as no "
+                "--interactions were given"
+            )
     card = _card(name, tables, columns, options, understood)
-    manifest = {"import": vars(understood), "repairs": repairs}
-    return Dataset.create(card, tables, manifest)
+    dataset = Dataset.create(card, tables)
+    rows, notes = understood_clicks(dataset)
+    understood.notes += notes
+    if rows:
+        dataset = replace(dataset, card=card.model_copy(update={"tasks": (*card.tasks, "ctr")}))
+    return replace(dataset, manifest={"import": vars(understood), "repairs": repairs})
+
+
+def _check_given(given: Mapping[str, Path | None]) -> None:
+    """Refuses files that make no dataset, or do not without others.
+
+    Raises:
+        UsageError: Says which are missing.
+    """
+    if all(given[table] is None for table in ("interactions", "impressions", "relevance")):
+        raise UsageError(
+            "there is nothing to recommend from: neither interactions nor impressions nor "
+            "relevance were given",
+            fix="give --interactions FILE, --impressions FILE, or --queries FILE with "
+            "--relevance FILE",
+        )
+    if (given["queries"] is None) != (given["relevance"] is None):
+        raise UsageError("queries and relevance go together", fix="give both files or neither")
+    if given["histories"] is not None and given["impressions"] is None:
+        raise UsageError(
+            "histories are what users had taken before impressions, and there are none",
+            fix="give --impressions FILE, or the histories as --interactions, a row an item",
+        )
 
 
 def save_imported(dataset: Dataset, *, replace: bool = False) -> Path:

@@ -26,6 +26,19 @@ _MEANINGS: dict[str, dict[str, tuple[str, bool]]] = {
         "rating": ("rating", False),
         "label": ("label", False),
     },
+    "impressions": {
+        "user": ("user_id", True),
+        "item": ("item_id", True),
+        "label": ("label", True),
+        "impression": ("impression_id", False),
+        "time": ("time", False),
+        "position": ("position", False),
+        "part": ("part", False),
+    },
+    "histories": {
+        "user": ("user_id", True),
+        "history": ("item_ids", True),
+    },
     "queries": {
         "query": ("query_id", True),
         "text": ("text", True),
@@ -51,6 +64,7 @@ _KNOWN_AS: dict[str, tuple[str, ...]] = {
     "user": ("user_id", "user"),
     "item": ("item_id", "item"),
     "time": ("time", "timestamp"),
+    "history": ("item_ids", "history"),
     "query": ("query_id",),
     "text": ("text", "query"),
     "reviews.user": ("user_id", "user", "reviewerID"),

@@ -1,0 +1,151 @@
+"""Somebody's own impressions on the real command line: from CSV to a board, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tastebench.cli import main
+from tastebench.recommenders.ctr.bricks import PREDICTORS, Predictor
+from tastebench.recommenders.ctr.predictors.settings import DotConfig
+
+PLAN = """
+name: clicks
+datasets: [my-news]
+tasks: [ctr]
+recommenders:
+  - popularity
+  - item: {operator: cnn}
+    user: {operator: additive-attention}
+    predictor: dot
+    negatives: 4
+    hidden_size: 16
+    epochs: 1
+    representations: [text]
+row_by: recommender
+latency_seconds: 0.02
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty users who mostly click what is of their colour; the dataset is imported."""
+    folder = tmp_path_factory.mktemp("news")
+    draw = random.Random(5)
+    colours = ["red", "blue", "green"]
+    news = [f"n{i},{colours[i % 3]} thing number {i}" for i in range(30)]
+    shown = [
+        f"{user}-{step},u{user},n{item},{1_600_000_000 + 1000 * step + user},"
+        f"{int((item % 3 == user % 3) == (draw.random() < 0.9))}"
+        for user in range(30)
+        for step in range(6)
+        for item in draw.sample(range(30), 5)
+    ]
+    (folder / "news.csv").write_text("\n".join(["nid,headline", *news]), encoding="utf-8")
+    shown = ["list,uid,nid,at,clicked", *shown]
+    (folder / "shown.csv").write_text("\n".join(shown), encoding="utf-8")
+    (folder / "clicks.yaml").write_text(PLAN, encoding="utf-8")
+    made = call(
+        folder,
+        *("data", "import", "--name", "my-news", "--items", "news.csv", "--text", "headline"),
+        *("--impressions", "shown.csv"),
+        *("--map", "item=nid,user=uid,time=at,impression=list,label=clicked"),
+    )
+    assert "tasks: seqrec, cf, ctr" in made.stderr
+    return folder
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tastebench.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "TASTEBENCH_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_from_impressions_to_a_board(folder: Path) -> None:
+    call(folder, "run", "clicks.yaml", "--out", "results")
+    board = json.loads(call(folder, "board", "results", "--json").stdout)
+    assert board["failed"] == []
+    rows = {row["name"]: row for row in board["rows"]}
+    assert set(rows) == {"popularity", "bricks"}
+    for row in rows.values():
+        score = row["scores"]["ctr/my-news/gauc"]
+        assert 0 <= score["low"] <= score["mean"] <= score["high"] <= 1
+    [protocol] = board["protocols"]
+    # 900 rows at 180 times: the last tenth is asked.
+    assert protocol["counts"]["asked"] == 90
+    assert protocol["protocol"]["rows"]["source"] == "impressions"
+    [record] = folder.glob("results/clicks/**/bricks-*/**/record.json")
+    fitted = json.loads(record.read_text(encoding="utf-8"))
+    assert fitted["spec"]["params"]["item"]["operator"] == "cnn"
+    assert "item operator cnn over text; matching" in fitted["fit"]["notes"]
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a predictor that reads another user": (
+        {"predictor": "din", "user": "pooling"},
+        "the predictor din reads a user as sequence, and the user operator pooling makes vector; "
+        "use none",
+    ),
+    "an operator of another form": (
+        {"item": "cnn", "representations": ["id"]},
+        "the item operator cnn reads text, and items are represented by id",
+    ),
+    "no such operator": (
+        {"item": {"operator": "cn"}, "representations": ["text"]},
+        "unknown item operator 'cn': did you mean cnn",
+    ),
+    "no such user operator": ({"user": "gruu"}, "unknown user operator 'gruu': did you mean gru"),
+    "no such predictor": ({"predictor": "dcn2"}, "unknown predictor 'dcn2': did you mean dcn"),
+    "no such setting": (
+        {"item": {"operator": "cnn", "windw": 5}, "representations": ["text"]},
+        "cnn has no setting 'windw': did you mean window",
+    ),
+    "no such value": (
+        {"item": {"operator": "cnn", "window": 4}, "representations": ["text"]},
+        "cnn: window: has to be odd, got 4",
+    ),
+    "another scheme": (
+        {"predictor": "ranks-only", "negatives": 4},
+        "the predictor ranks-only is not defined for matching; use negatives: 0",
+    ),
+    "a misspelt brick": (
+        {"item": "cnn", "usr": "pooling", "representations": ["text"]},
+        "unknown key 'usr': did you mean user",
+    ),
+    "no operator named": (
+        {"item": {"window": 3}},
+        "item: a name, or operator: NAME with settings, got {'window': 3}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_go_together_is_refused_before_anything_runs(
+    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recommender, reason = REFUSED[case]
+    ranks_only = Predictor("ranks-only", "", DotConfig, "none:None", schemes=("ranking",))
+    monkeypatch.setitem(PREDICTORS._builtin, "ranks-only", ranks_only)
+    monkeypatch.setenv("TASTEBENCH_HOME", str(folder / "home"))
+    monkeypatch.chdir(folder)
+    setting = f"recommenders=[popularity, {json.dumps(recommender)}]"
+    assert main(["run", "clicks.yaml", "--out", "refused", "--set", setting]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert reason in told
+    assert "bricks" in told
+    assert not (folder / "refused").exists()
