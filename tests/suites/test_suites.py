@@ -8,6 +8,11 @@ import pytest
 
 from tastebench import suites
 from tastebench.errors import UsageError
+from tastebench.metrics.grammar import parse_rows
+from tastebench.recommenders import get_recommender
+from tastebench.runs.plan import Plan
+
+STUDIES = Path(__file__).resolve().parents[2] / "docs" / "studies"
 
 
 def test_a_preset_is_a_suite_of_the_same_family() -> None:
@@ -35,3 +40,89 @@ def test_the_published_plan_has_the_published_columns_and_encoders() -> None:
     assert len(plan.encoders) == 11
     tasks = [task for choice in plan.datasets for task in SOURCES.get(choice.name).card.tasks]
     assert {task: tasks.count(task) for task in tasks} == {"seqrec": 5, "cf": 6, "search": 3}
+
+
+# ---------------------------------------------------------------------------------------- RecBench
+
+
+def members(plan: Plan) -> dict[str | None, list[str]]:
+    """Group to the recommenders in it."""
+    found: dict[str | None, list[str]] = {}
+    for choice in plan.recommenders or ():
+        found.setdefault(choice.group, []).append(choice.name)
+    return found
+
+
+@pytest.mark.parametrize("preset", [None, "paper"])
+def test_recbench_has_the_published_groups(preset: str | None) -> None:
+    """Nine predictors over ids, four of them over words and vectors."""
+    plan = suites.find_plan("recbench", preset=preset)
+    four = ["dnn", "dcnv2", "autoint", "gdcn"]
+    assert members(plan) == {
+        "A": "dnn pnn deepfm dcn dcnv2 masknet finalmlp autoint gdcn".split(),
+        "B": four,
+        "C": four,
+        None: ["vector-knn", "logistic", "popularity", "random"],
+    }
+    fed = {choice.group: choice.representations for choice in plan.recommenders or ()}
+    assert fed == {"A": ("id",), "B": ("text",), "C": ("vector",), None: None}
+
+
+def test_the_published_recbench_has_its_datasets_seed_and_ported_predictors() -> None:
+    from tastebench.data.sources import SOURCES
+
+    plan = suites.find_plan("recbench", preset="paper")
+    assert [choice.name.removeprefix("recbench/") for choice in plan.datasets] == [
+        "hm",
+        "mind",
+        "microlens",
+        "goodreads",
+        "cds",
+    ]
+    assert all("ctr" in SOURCES.get(choice.name).card.tasks for choice in plan.datasets)
+    assert plan.seeds[0] == 2023
+    assert plan.missing == "skip"
+    for choice in plan.recommenders or ():
+        if choice.group:
+            predictor = choice.params["predictor"]
+            assert predictor == {"operator": choice.name, "variant": "reference"}
+
+
+def test_recbench_fits_a_laptop_with_two_predictors() -> None:
+    plan = suites.find_plan("recbench", preset="laptop")
+    assert plan.preliminary and len(plan.seeds) == 1
+    assert [members(plan)[group] for group in "ABC"] == [["dnn", "gdcn"]] * 3
+
+
+@pytest.mark.parametrize("name", ["recbench", "recbench-laptop", "recbench-paper", "legommenders"])
+def test_every_click_model_of_a_suite_can_be_built(name: str) -> None:
+    """Settings exist, bricks fit, and the protocol is one of labelled rows."""
+    plan = suites.get_suite(name)
+    assert plan.row_by == "run"  # a recommender over ids, words and vectors is three rows
+    for choice in plan.recommenders or ():
+        card = get_recommender(choice.name)
+        config = card.config(**choice.params)
+        for representation in choice.representations or card.representations[:1]:
+            assert representation in card.representations
+            if card.check is not None:
+                card.check(config, representation)
+    metrics = plan.protocol["ctr"]["metrics"]
+    assert len(parse_rows(metrics)) == len(metrics)
+    assert metrics[0] == "gauc"
+    assert plan.protocol["ctr"]["history_length"] == 20
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_plans_of_studies_can_be_meant(path: Path) -> None:
+    plan = suites.find_plan(path)
+    for choice in plan.recommenders or ():
+        card = get_recommender(choice.name)
+        assert set(choice.grid or ()) <= set(card.config.model_fields)
+        card.config(**choice.params)
+
+
+def test_the_parts_of_a_study_are_the_same_but_for_their_data() -> None:
+    folder = STUDIES / "text-in-click-models"
+    parts = [suites.find_plan(folder / f"{name}.yaml") for name in ("plan", "games")]
+    one, other = (part.model_dump(exclude={"datasets", "description"}) for part in parts)
+    assert one == other

@@ -25,6 +25,7 @@ from tastebench.metrics.resample import resampled_means
 from tastebench.runs.record import Record
 
 _RECIPE = "text_recipe"
+_REPRESENTATION = "representation"
 _SEED = 0
 _RESAMPLES = 1000
 
@@ -91,7 +92,8 @@ def read_ablation(
 
     Args:
         root: Results folder, or a folder of one plan below it.
-        setting: A hyper-parameter of a recommender, or `text_recipe`.
+        setting: A hyper-parameter of a recommender, `text_recipe`, or `representation`, to which
+            the encoder of the vectors belongs.
         metric: As `tastebench.board.read_board`.
         task: Likewise.
         mixed: Likewise.
@@ -146,6 +148,8 @@ def _value(record: Record, setting: str) -> str | None:
     """The setting's value in a run; None where it has none, or a grid chose it."""
     if setting == _RECIPE:
         return record.spec.text_recipe
+    if setting == _REPRESENTATION:
+        return ", ".join(filter(None, (record.spec.representation, record.spec.encoder)))
     params = record.spec.params
     return str(params[setting]) if setting in params and setting not in record.spec.grid else None
 
@@ -167,10 +171,12 @@ def _values(cells: Sequence[Cell], setting: str) -> tuple[str, ...]:
     values = sorted(found, key=lambda value: (-found[value], value not in unnamed, value))
     if len(values) > 1:
         return tuple(values)
-    known = {_RECIPE, *(key for cell in cells for key in cell.record.spec.params)}
+    known = {_RECIPE, _REPRESENTATION, *(key for cell in cells for key in cell.record.spec.params)}
     fix = "name the recommender once a value in the plan, with `params` of its own"
     if setting == _RECIPE:
         fix = "text_recipe: [title, title+description] in the plan"
+    if setting == _REPRESENTATION:
+        fix = "representations: [id, vector] in the plan"
     if values:
         why = f"all runs have {setting}={values[0]}, so there is nothing to compare"
     elif setting in known:
@@ -197,11 +203,14 @@ def _runs(cells: Sequence[Cell], setting: str) -> dict[str, _Runs]:
     rows: dict[str, _Runs] = {}
     for cell in valued:
         spec, place = cell.record.spec, _place(cell)
-        here = [one for one in valued if one.record.spec.encoder == spec.encoder]
-        here = [one for one in here if _place(one) == place]
-        readers = {one.record.spec.recommender for one in here}
+        here = [one for one in valued if _place(one) == place]
+        if setting == _REPRESENTATION:
+            name = spec.recommender
+        else:
+            here = [one for one in here if one.record.spec.encoder == spec.encoder]
+            readers = {one.record.spec.recommender for one in here}
+            name = spec.label if len(readers) > 1 or spec.encoder is None else spec.encoder
         rivals = [one for one in here if one.record.spec.recommender == spec.recommender]
-        name = spec.label if len(readers) > 1 or spec.encoder is None else spec.encoder
         others = [_others(one.record, setting) for one in rivals]
         name = " ".join([name, *telling(_others(cell.record, setting), others)])
         runs = rows.setdefault(name, {}).setdefault(place, {})
@@ -222,12 +231,14 @@ def _others(record: Record, setting: str) -> dict[str, Any]:
     every = {
         **params,
         **{f"{key} grid": values for key, values in spec.grid.items()},
-        "representation": spec.representation,
+        _REPRESENTATION: spec.representation,
         _RECIPE: spec.text_recipe,
         "threads": spec.threads,
         "protocol": record.protocol_id,
     }
-    return {key: value for key, value in every.items() if key != setting}
+    # Words, and how items are put into them, come and go with the representation.
+    apart = {setting, _RECIPE} if setting == _REPRESENTATION else {setting}
+    return {key: value for key, value in every.items() if key not in apart}
 
 
 def _comparison(runs: _Runs, columns: Sequence[Column], values: Sequence[str]) -> Comparison | None:

@@ -23,6 +23,7 @@ from tastebench.board.ranks import rank_intervals
 from tastebench.board.summary import summarise
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.metrics.grammar import parse
+from tastebench.runs.record import Record
 from tastebench.tasks import TASKS
 
 _SEED = 0  # equal records make equal boards
@@ -211,6 +212,7 @@ def _row(grouping: Grouping, name: str) -> Row:
             "per_million": per_million(cells),
             "energy": energy_of(cells),
         },
+        params={f"{spec.task}/{spec.dataset}": spec.params for spec in specs},
     )
 
 
@@ -296,21 +298,28 @@ def _order(row: Row) -> tuple[bool, int, str]:
 
 def _protocols(cells: Sequence[Cell]) -> tuple[dict[str, Any], ...]:
     """Each question once: what was asked, of which data, and what its split leaks."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], list[Record]] = {}
     for cell in cells:
-        record = cell.record
-        found.setdefault(
-            (record.spec.task, record.spec.dataset, record.protocol_id),
-            {
-                "id": record.protocol_id,
-                "task": record.spec.task,
-                "dataset": record.spec.dataset,
-                "dataset_fingerprint": record.fingerprints.get("dataset"),
-                "split": list(record.split),
-                "protocol": record.protocol,
-            },
-        )
-    return tuple(found.values())
+        spec = cell.record.spec
+        found.setdefault((spec.task, spec.dataset, cell.record.protocol_id), []).append(cell.record)
+    return tuple(
+        {
+            "id": protocol_id,
+            "task": task,
+            "dataset": dataset,
+            "dataset_fingerprint": records[0].fingerprints.get("dataset"),
+            "split": list(records[0].split),
+            "protocol": records[0].protocol,
+            "counts": _alike([record.counts for record in records]),
+        }
+        for (task, dataset, protocol_id), records in found.items()
+    )
+
+
+def _alike(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    """What all counted alike: it is of the question, and not of an answer."""
+    first, *rest = counts
+    return {name: n for name, n in first.items() if all(one.get(name) == n for one in rest)}
 
 
 def _failure(record: Any) -> dict[str, Any]:

@@ -187,18 +187,22 @@ def cost_of(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _latency(cells: Sequence[Cell]) -> dict[str, dict[str, float | None]]:
-    """Per task and dataset, of the first seed: percentiles with everything cached, and cold."""
+    """Per task and dataset, of the first seed: milliseconds a request.
+
+    Percentiles with the item side cached, and medians without, and with users cached too.
+    """
     found: dict[str, dict[str, float | None]] = {}
     for cell in cells:
         cost = cell.record.cost
         if cost is None or cost.latency is None:
             continue
-        cached, cold = cost.latency.cached, cost.latency.cold
+        cached, cold, users = cost.latency.cached, cost.latency.cold, cost.latency.users_cached
         found[f"{cell.record.spec.task}/{cell.record.spec.dataset}"] = {
             "p50": cached.p50,
             "p95": cached.p95,
             "p99": cached.p99,
             "cold_p50": cold.p50 if cold else None,
+            "users_cached_p50": users.p50 if users else None,
         }
     return found
 

@@ -87,7 +87,7 @@ def to_markdown(board: Board) -> str:
     columns = _markdown_columns(board)
     averages, energies = figures.averages(board), figures.energies(board)
     heads = ["#", board.row_by, *(column.head for column in columns), "Borda", *averages]
-    heads += ["per 1 M items", "time", *(head.replace("\n", " ") for head in energies)]
+    heads += ["per 1 M items", "time", "ms p50", *(head.replace("\n", " ") for head in energies)]
     lines = [_cells(heads), _cells([":--" if head == board.row_by else "--:" for head in heads])]
     numbers = figures.footnotes(board)
     for i, row in enumerate(board.rows):
@@ -103,6 +103,7 @@ def to_markdown(board: Board) -> str:
                     *(figures.number(values[i]) for values in averages.values()),
                     figures.row_per_million(row),
                     figures.seconds(figures.row_seconds(row)),
+                    figures.row_latency(row),
                     *(values[i] for values in energies.values()),
                 ]
             )
@@ -166,15 +167,17 @@ def _published(board: Board) -> list[str]:
     printed = board.published
     if printed is None:
         return []
-    parts = list(printed.rows[0].scores)
-    heads = ["printed model", *parts, "Avg(Overall)", "Avg(Task)"]
+    rest = {
+        "Avg(Overall)": [figures.number(row.average_overall) for row in printed.rows],
+        "Avg(Task)": [figures.number(row.average_task) for row in printed.rows],
+        "ms": [figures.milliseconds(row.latency_ms) for row in printed.rows],
+    }
+    known = {head: cells for head, cells in rest.items() if set(cells) != {figures.MISSING}}
+    heads = ["printed model", *printed.places, *known]
     rows = [
-        [plain(row.model)]
-        + [
-            figures.number(value)
-            for value in (*row.scores.values(), row.average_overall, row.average_task)
-        ]
-        for row in printed.rows
+        [plain(row.model), *map(figures.number, row.scores.values())]
+        + [cells[i] for cells in known.values()]
+        for i, row in enumerate(printed.rows)
     ]
     return [
         "",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tastebench.board.beside import beside
 from tastebench.board.correlate import FEW, Correlation
 from tastebench.board.model import Board, Column, Mark, Row, Score
 from tastebench.board.published import PublishedRow
+from tastebench.metrics.grammar import parse
 
 MISSING = "-"
 
@@ -85,7 +87,18 @@ def row_seconds(row: Row) -> float | None:
 def row_latency(row: Row) -> str:
     """The slowest task's median milliseconds a request."""
     found = [one["p50"] for one in row.cost.get("latency_ms", {}).values()]
-    return f"{max(found):.1f}" if found else MISSING
+    return milliseconds(max(found, default=None))
+
+
+def milliseconds(value: float | None) -> str:
+    """A time of one request, to the hundredth where it is short.
+
+    >>> milliseconds(0.4349), milliseconds(38.01), milliseconds(6350), milliseconds(None)
+    ('0.43', '38.0', '6,350', '-')
+    """
+    if value is None:
+        return MISSING
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def row_per_million(row: Row) -> str:
@@ -141,9 +154,34 @@ def averages(board: Board) -> dict[str, list[float | None]]:
     overall = [line.average_overall for line in lines]
     if len(board.columns) < 2:
         return {}
-    if len(board.parts) == len(board.columns) and not board.published:
+    same = len(board.parts) in (1, len(board.columns))
+    if same and all(line.average_task is None for line in printed):
         return {"Avg": overall}
     return {"Avg(Overall)": overall, "Avg(Task)": [line.average_task for line in lines]}
+
+
+def printed_place(board: Board, columns: Sequence[Column]) -> str | None:
+    """Where the printed table has what these columns measure; None for nowhere.
+
+    Args:
+        board: The board.
+        columns: All of a task (and group), or one of them.
+    """
+    printed, first = board.published, columns[0]
+    if printed is None or any(column.metric not in printed.metrics for column in columns):
+        return None
+    places = [first.part] if len(columns) == len(board.parts[first.part]) else []
+    places += [f"{first.part}/{first.dataset}"] if len(columns) == 1 else []
+    return next((place for place in places if place in printed.places), None)
+
+
+def printed_apart(board: Board) -> list[str]:
+    """Places of the printed table that no column of the board shows."""
+    if board.published is None:
+        return []
+    shown = {printed_place(board, columns) for columns in board.parts.values()}
+    shown |= {printed_place(board, [column]) for column in board.columns}
+    return [place for place in board.published.places if place not in shown]
 
 
 def best_two(values: Mapping[str, float | None], sign: int = 1) -> tuple[set[str], set[str]]:
@@ -168,23 +206,39 @@ def footnotes(board: Board) -> dict[Mark, int]:
 def column_line(board: Board, column: Column) -> str:
     """What a column's numbers are means of: units, seeds, recommenders, protocol."""
     scores = [s for row in board.rows if (s := row.scores.get(column.key)) is not None]
-    units = _span([score.n for score in scores])
+    scores = [score for score in scores if score.mean is not None] or scores
     seeds = _span([score.seeds for score in scores])
     by = dict.fromkeys(
         row.recommender[column.task]
         for row in board.rows
-        if row.encoder is not None and column.task in row.recommender
+        if row.encoder is not None and column.task in row.recommender and board.row_by == "encoder"
     )
-    asked = next((p for p in board.protocols if p["id"] == column.protocol), {})
-    rows = (asked.get("protocol") or {}).get("average") == "row"
-    # A query is one row; a user may have many, and is one unit all the same.
-    units += " queries" if column.task == "search" else f" users{' by their rows' * rows}"
+    units = _units(board, column, _span([score.n for score in scores]))
     parts = [
         f"{column.key}: {units}, {seeds} seed{'s' * (seeds != '1')}",
         f"through {', '.join(by)}" if by else "",
         f"protocol {column.protocol}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _units(board: Board, column: Column, n: str) -> str:
+    """How many units of what a column's numbers are means of, and what was left out of them."""
+    asked = next((p for p in board.protocols if p["id"] == column.protocol), {})
+    protocol, counts = asked.get("protocol") or {}, asked.get("counts") or {}
+    if column.task == "search":
+        return f"{n} queries"
+    rows = protocol.get("average") == "row"
+    group = protocol.get("group")
+    if group is None:
+        # A user may have many rows, and is one unit all the same.
+        return f"{n} users{' by their rows' * rows}"
+    metric = parse(column.metric)
+    if metric.info.needs != "ranks" and not metric.name.startswith("gauc"):
+        return f"{counts['asked']:,} rows of {n} users" if "asked" in counts else f"{n} users"
+    whom = f"{n} users{' by their impressions' * (rows and group == 'impression')}"
+    alone, what = counts.get("excluded_one_class", 0), "more" if group == "user" else "impressions"
+    return whom + (f", {alone:,} {what} with one label alone left out" if alone else "")
 
 
 def data_lines(board: Board) -> list[str]:
@@ -227,9 +281,10 @@ def agreement_lines(board: Board) -> list[str]:
 def coefficient(found: Correlation) -> str:
     """A coefficient with every p it has.
 
-    >>> from tastebench.board.correlate import Correlation
-    >>> coefficient(Correlation("spearman", -0.47619, 8, 0.23294, 0.2431))
-    'Spearman rho -0.476 (p 0.233, exact 0.243)'
+        >>> from tastebench.board.beside import beside
+    from tastebench.board.correlate import Correlation
+        >>> coefficient(Correlation("spearman", -0.47619, 8, 0.23294, 0.2431))
+        'Spearman rho -0.476 (p 0.233, exact 0.243)'
     """
     if found.value is None:
         return f"{_COEFFICIENTS[found.name]} undefined"
@@ -247,6 +302,7 @@ def published_lines(board: Board) -> list[str]:
         f"printed: numbers of others, from {printed.source}; measured under another protocol, so "
         f"never ranked with the rows above ({printed.protocol})",
         *([f"printed: {printed.note}"] if printed.note else []),
+        *beside(board, printed),
     ]
 
 

@@ -150,33 +150,33 @@ def short_datasets(board: Board) -> dict[str, str]:
 def _groups(board: Board, symbols: Symbols) -> Iterator[list[TextColumn]]:
     """Columns that belong together.
 
-    A task of several datasets has a column of its mean among the tasks, and its datasets follow.
+    A task of several datasets has a column of its mean among the tasks, and its datasets follow;
+    what only a printed table has is last.
     """
+    n = len(board.rows)
     tasks = [_task(board, part, columns, symbols) for part, columns in board.parts.items()]
     borda = [figures.points(row) for row in board.rows]
     yield [*tasks, _texts("Borda", [*borda, *[""] * _printed(board)])] if tasks else []
     yield [
-        _texts(name.replace("(", "\n("), [figures.number(value) for value in values])
+        _texts(name.replace("(", "\n("), [*map(figures.number, values[:n]), *_known(values[n:])])
         for name, values in figures.averages(board).items()
     ]
     yield _costs(board)
     for columns in board.parts.values():
         if len(columns) > 1:
             yield [_score_column(board, column, symbols) for column in columns]
+    yield _printed_apart(board)
 
 
 def _task(board: Board, part: str, columns: Sequence[Column], symbols: Symbols) -> TextColumn:
     """The mean of a task's columns, or its only column."""
     if len(columns) == 1:
-        column = _score_column(board, columns[0], symbols)
-    else:
-        metrics = dict.fromkeys(column.metric for column in columns)
-        head = (*_task_head(columns[0], symbols), f"mean of {len(columns)}", "/".join(metrics))
-        scores = {row.name: row.tasks.get(part) for row in board.rows}
-        column = _scores(board, head, scores, columns[0].sign, symbols)
-    printed = board.published.rows if board.published else ()
-    cells = (Text(figures.number(row.scores.get(part))) for row in printed)
-    return TextColumn(column.head, (*column.cells[: len(board.rows)], *cells))
+        return _score_column(board, columns[0], symbols)
+    metrics = dict.fromkeys(column.metric for column in columns)
+    head = (*_task_head(columns[0], symbols), f"mean of {len(columns)}", "/".join(metrics))
+    scores = {row.name: row.tasks.get(part) for row in board.rows}
+    mean = _scores(board, head, scores, columns[0].sign, symbols)
+    return _with_printed(board, mean, columns)
 
 
 def _score_column(board: Board, column: Column, symbols: Symbols) -> TextColumn:
@@ -187,7 +187,37 @@ def _score_column(board: Board, column: Column, symbols: Symbols) -> TextColumn:
         column.metric,
     )
     scores = {row.name: row.scores.get(column.key) for row in board.rows}
-    return _scores(board, head, scores, column.sign, symbols)
+    return _with_printed(board, _scores(board, head, scores, column.sign, symbols), [column])
+
+
+def _with_printed(board: Board, column: TextColumn, columns: Sequence[Column]) -> TextColumn:
+    """A column with the printed scores of the same beneath."""
+    place = figures.printed_place(board, columns)
+    printed = board.published.rows if board.published and place else ()
+    cells = [Text(cell) for cell in _known([row.scores.get(place or "") for row in printed])]
+    return TextColumn(column.head, (*column.cells, *(cells or [Text()] * _printed(board))))
+
+
+def _printed_apart(board: Board) -> Block:
+    """What the printed table has and the board has no column for."""
+    printed = board.published.rows if board.published else ()
+    above = [""] * len(board.rows)
+    columns = [
+        _texts(
+            f"printed\n{place.rpartition('/')[2]}",
+            [*above, *_known([row.scores[place] for row in printed])],
+        )
+        for place in figures.printed_apart(board)
+    ]
+    if any(row.latency_ms is not None for row in printed):
+        times = [figures.milliseconds(row.latency_ms) for row in printed]
+        columns.append(_texts("printed\nms", [*above, *times]))
+    return columns
+
+
+def _known(values: Sequence[float | None]) -> list[str]:
+    """Printed numbers, empty where there are none."""
+    return ["" if value is None else figures.number(value) for value in values]
 
 
 def _task_head(column: Column, symbols: Symbols) -> tuple[str, ...]:
@@ -205,7 +235,7 @@ def _scores(
     means = {row.name: _mean(scores[row.name]) for row in board.ranked}
     best, second = figures.best_two(means, sign)
     cells = [_cell(score, name in best, name in second, symbols) for name, score in scores.items()]
-    return TextColumn(head, (*cells, *[Text()] * _printed(board)))
+    return TextColumn(head, tuple(cells))
 
 
 def _cell(score: Score | None, best: bool, second: bool, symbols: Symbols) -> Text:

@@ -112,6 +112,7 @@ class Row:
         missing: Ranking columns without a score.
         average_overall, average_task: None where a column is missing.
         cost: What its runs took.
+        params: Task and dataset (`seqrec/shop`) to the hyper-parameters of the run there.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Row:
     average_overall: float | None = None
     average_task: float | None = None
     marks: tuple[Mark, ...] = ()
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def mean(self, column: Column) -> float | None:
         """The mean in a column; None where there is none."""

@@ -148,7 +148,8 @@ def _shortened(board: Board) -> list[str]:
 
 def _borda(board: Board) -> str:
     n, columns = len(board.ranked), len(board.columns)
-    return f"at most {max(n - 1, 0) * columns} points ({n} rows, {columns} columns)"
+    of = f"{n} rows, {columns} column{'s' * (columns != 1)}"
+    return f"at most {max(n - 1, 0) * columns} points ({of})"
 
 
 def _missing(board: Board) -> list[str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
+from tastebench.board.chart import BASELINE, INK, MODEL, SOFT, heading, write_chart
 from tastebench.board.layout import short_names
 from tastebench.board.model import Board, Row, Score
 from tastebench.errors import UsageError
-from tastebench.files import write_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 _PANEL = (380, 260)  # pixels
 _CHARACTER, _LINE = 6.2, 11.0  # width and height of text of size 10
 _COLUMNS = 2
-_INK, _SOFT, _MODEL, _BASELINE = "#1f2933", "#66727f", "#1d5fa8", "#98a4b0"
 
 
 def draw(board: Board, path: Path) -> None:
@@ -31,28 +27,7 @@ def draw(board: Board, path: Path) -> None:
         UsageError: Another ending, or no encoder of known size has a score.
         OSError: It cannot be written.
     """
-    ending = path.suffix.lower()
-    if ending not in {".svg", ".html"}:
-        raise UsageError(
-            f"a scaling picture is .svg or .html, not {path.suffix or 'a name without an ending'}",
-            where=str(path),
-            fix=f"--scaling {path.with_suffix('.svg')}",
-        )
-    chart = make_chart(board)
-    if ending == ".html":
-        write_text(path, chart.to_html(inline=True, json_kwds={"cls": _NoTags}))
-        return
-    import vl_convert
-
-    write_text(path, vl_convert.vegalite_to_svg(chart.to_dict()))
-
-
-class _NoTags(json.JSONEncoder):
-    """JSON that may stand in a script of a page: names come from records, which may be anyone's."""
-
-    @override
-    def encode(self, o: Any) -> str:
-        return super().encode(o).replace("<", "\\u003c")
+    write_chart(lambda: make_chart(board), path, "scaling")
 
 
 def make_chart(board: Board) -> alt.VConcatChart:
@@ -79,19 +54,9 @@ def make_chart(board: Board) -> alt.VConcatChart:
             fix="tastebench board DIR --svg FILE draws the board without sizes",
         )
     chart = alt.concat(*panels, columns=_COLUMNS, spacing=24)
-    titled = chart.properties(
-        title=alt.TitleParams(
-            f"{board.title}: score over encoder size",
-            subtitle=[
-                "bars: 95 % intervals over units; lines: controls and what needs no encoder",
-                *_unsized(board),
-            ],
-            anchor="start",
-            offset=14,
-            color=_INK,
-            subtitleColor=_SOFT,
-        )
-    )
+    under = ["bars: 95 % intervals over units; lines: controls and what needs no encoder"]
+    title = heading(f"{board.title}: score over encoder size", [*under, *_unsized(board)])
+    titled = chart.properties(title=title)
     made: alt.VConcatChart = titled.configure_view(stroke=None)
     return made
 
@@ -149,23 +114,21 @@ def _panel(part: str, points: list[dict[str, Any]], lines: list[dict[str, Any]])
     drawn, flat = alt.Chart(alt.InlineData(points)), alt.Chart(alt.InlineData(lines))
     tip = ["name:N", "parameters:Q", "mean:Q", "low:Q", "high:Q"]
     layers = [
-        flat.mark_rule(color=_BASELINE, strokeDash=[4, 3]).encode(
-            y=y, tooltip=["name:N", "mean:Q"]
-        ),
-        flat.mark_text(align="left", dx=2, dy=-5, fontSize=9, color=_SOFT).encode(
+        flat.mark_rule(color=BASELINE, strokeDash=[4, 3]).encode(y=y, tooltip=["name:N", "mean:Q"]),
+        flat.mark_text(align="left", dx=2, dy=-5, fontSize=9, color=SOFT).encode(
             x=alt.value(0), y=label, text="name:N"
         ),
-        drawn.mark_rule(color=_MODEL).encode(
+        drawn.mark_rule(color=MODEL).encode(
             x=x, y=alt.Y("low:Q", scale=scale, title=None), y2="high:Q"
         ),
-        drawn.mark_point(filled=True, size=45, color=_MODEL, opacity=1).encode(
+        drawn.mark_point(filled=True, size=45, color=MODEL, opacity=1).encode(
             x=x, y=y, tooltip=tip
         ),
-        drawn.mark_text(align="left", dx=7, fontSize=10, color=_INK).encode(
+        drawn.mark_text(align="left", dx=7, fontSize=10, color=INK).encode(
             x=x, y=label, text="name:N"
         ),
     ]
-    title = alt.TitleParams(part, anchor="start", color=_INK)
+    title = alt.TitleParams(part, anchor="start", color=INK)
     return alt.LayerChart(layer=layers, width=width, height=height, title=title)
 
 

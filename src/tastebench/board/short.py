@@ -10,6 +10,8 @@ _REMOTE = re.compile(
     r"(?P<prefix>(shuffled:)?openai:)(?P<model>[^#()]+?)(@https?://[^#()]*)?(?P<options>(#[^()]*)?)"
 )
 
+_WORD_END = re.compile("[-/](?=[^-/])")
+
 
 def shorten(names: Iterable[str], most: int) -> dict[str, str]:
     """Each name to at most `most` characters, itself where it fits.
@@ -21,6 +23,8 @@ def shorten(names: Iterable[str], most: int) -> dict[str, str]:
     {'amazon-2023-video-games': 'video-games', 'amazon-2023-all-beauty': 'all-beauty', 'ml-1m': 'ml-1m'}
     >>> shorten(["supercalifragilistic", "old-games-shop", "new-games-shop"], 12)
     {'supercalifragilistic': 'supercalif~1', 'old-games-shop': 'games-shop~2', 'new-games-shop': 'games-shop~3'}
+    >>> shorten(["recbench/microlens", "blair/video-games"], 12)
+    {'recbench/microlens': 'microlens', 'blair/video-games': 'video-games'}
     """  # noqa: E501 - a doctest's result is one line
     short = {name: _last_words(name, most) for name in names}
     counts = Counter(short.values())
@@ -53,8 +57,8 @@ def last_parts(names: Iterable[str]) -> dict[str, str]:
 
 def _last_words(name: str, most: int) -> str:
     rest = name
-    while len(rest) > most and "-" in rest.strip("-"):
-        rest = rest.partition("-")[2]
+    while len(rest) > most and (found := _WORD_END.search(rest)):
+        rest = rest[found.end() :]
     return rest
 
 

@@ -97,7 +97,8 @@ def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -
         other = rival.mean(column) or 0.0
         overlap = leader.scores[column.key].overlaps(rival.scores[column.key])
         sure = ", intervals overlap" if overlap else ""
-        told.append(f"{_margin(own, other)} on {column.part} ({rival.name}{sure})")
+        lower = ", lower is better" * (column.sign < 0)
+        told.append(f"{_margin(own, other)} on {column.part}{lower} ({rival.name}{sure})")
         if column.sign * (own - other) <= 0:
             below.append(f"{column.part}/{column.dataset} ({rival.name})")
     if not told:
@@ -113,28 +114,35 @@ def _controlled(board: Board, encoders: Sequence[Row]) -> list[str]:
 
     Such vectors are those of the control encoders: random ones, and good ones on the wrong items. A
     task is the mean of its columns; the interval of an encoder that is above must not overlap.
+    Where rows are no encoders, a row's controls are those that went through the same recommender.
     """
-    controls = [row for row in board.ranked if row.kind == "control" and row.encoder is not None]
-    if not controls or not encoders:
+    noun = "encoder" if board.row_by == "encoder" else "run with an encoder"
+    every = [row for row in board.ranked if row.kind == "control" and row.encoder is not None]
+    controls = {
+        row.name: [one for one in every if noun == "encoder" or one.recommender == row.recommender]
+        for row in encoders
+    }
+    encoders = [row for row in encoders if controls[row.name]]
+    if not encoders:
         return []
     told = []
     for part, columns in board.parts.items():
-        stands = {row.name: _stand(columns, row, controls) for row in encoders}
+        stands = {row.name: _stand(columns, row, controls[row.name]) for row in encoders}
         low = {name: stand for name, stand in stands.items() if stand is not None}
         if low:
-            told.append(f"on {part}: {_named(low, len(encoders))}")
+            told.append(f"on {part}: {_named(low, len(encoders), noun)}")
     if told:
         return [f"Not surely above control vectors {'; '.join(told)}."]
-    every = "Every encoder is" if len(encoders) > 1 else f"{encoders[0].name} is"
-    return [f"{every} above the control vectors on every task, outside their intervals."]
+    who = f"Every {noun} is" if len(encoders) > 1 else f"{encoders[0].name} is"
+    return [f"{who} above the control vectors on every task, outside their intervals."]
 
 
-def _named(low: dict[str, str], encoders: int) -> str:
+def _named(low: dict[str, str], encoders: int, noun: str) -> str:
     """Encoders, with the control that they are below where they are."""
     if 1 < len(low) == encoders:
         below = [f"{name} {stand}" for name, stand in low.items() if stand]
         told = f" ({', '.join(below)})" if below else ""
-        return f"every encoder{told}"
+        return f"every {noun}{told}"
     return ", ".join(f"{name} ({stand})" if stand else name for name, stand in low.items())
 
 

@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from tastebench.board.ablation import Ablation
+    from tastebench.board.load import Loaded
     from tastebench.board.model import Board
 
 
@@ -29,6 +30,14 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
             "--scaling",
             metavar="FILE",
             help="Also draw scores over encoder sizes, as .svg or .html.",
+        ),
+    ] = None,
+    reliability: Annotated[
+        Path | None,
+        typer.Option(
+            "--reliability",
+            metavar="FILE",
+            help="Also draw observed over predicted rates of clicks, as .svg or .html.",
         ),
     ] = None,
     metric: Annotated[
@@ -49,7 +58,7 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         typer.Option(
             "--compare",
             metavar="SETTING",
-            help="Show what a setting changes instead, e.g. adaptor or text_recipe.",
+            help="Show what a setting changes instead, e.g. adaptor, text_recipe, representation.",
         ),
     ] = None,
     against: Annotated[
@@ -66,16 +75,21 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     ] = None,
     published: Annotated[
         str | None,
-        typer.Option("--published", metavar="NAME", help="Show a printed board beneath: blair."),
+        typer.Option(
+            "--published",
+            metavar="NAME",
+            help="Show a printed board beneath: blair, recbench, recbench-...",
+        ),
     ] = None,
 ) -> None:
     """Shows the board of the records under DIR.
 
     Numbers come from records only. Two protocols in one column are refused unless --mixed is given.
     """
-    from tastebench.board import export, read_board
+    from tastebench.board import export, make_board
     from tastebench.board.agreement import against as agreement
     from tastebench.board.agreement import correlate as correlation
+    from tastebench.board.load import load
     from tastebench.board.model import row_by_of
     from tastebench.board.published import get_published
     from tastebench.errors import UsageError
@@ -85,7 +99,7 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     if compare is not None:
         from tastebench.board.ablation import read_ablation
 
-        if any((svg, scaling, row_by, against, correlate, published)):
+        if any((svg, scaling, reliability, row_by, against, correlate, published)):
             raise UsageError(
                 "--compare shows a table of its own, to which other pictures, rows and lists do "
                 "not belong",
@@ -94,8 +108,9 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         found = read_ablation(folder, compare, metric=metric, task=task, mixed=mixed)
         _show_ablation(found, json=json, csv=csv, markdown=markdown)
         return
-    made = read_board(
-        folder,
+    loaded = load(folder)
+    made = make_board(
+        loaded,
         metric=metric,
         task=task,
         mixed=mixed,
@@ -111,6 +126,8 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         _draw(made, svg)
     if scaling is not None:
         _draw_scaling(made, scaling)
+    if reliability is not None:
+        _draw_reliability(loaded, made, reliability)
     if json or csv or markdown:
         form = export.to_json if json else export.to_csv if csv else export.to_markdown
         sys.stdout.write(form(made))
@@ -142,6 +159,12 @@ def _draw_scaling(made: Board, path: Path) -> None:
     from tastebench.board.scaling import draw
 
     _written(path, lambda: draw(made, path), "--scaling FILE")
+
+
+def _draw_reliability(loaded: Loaded, made: Board, path: Path) -> None:
+    from tastebench.board.reliability import draw
+
+    _written(path, lambda: draw(loaded, made, path), "--reliability FILE")
 
 
 def _written(path: Path, write: Callable[[], None], fix: str) -> None:

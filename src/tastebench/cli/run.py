@@ -27,6 +27,8 @@ EXAMPLES = """Examples:
 
   tastebench run blair --paper --dry-run
 
+  tastebench run recbench --groups A,C -d my-shop
+
   tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
 """
 
@@ -55,6 +57,12 @@ Models = Annotated[
     list[str] | None,
     typer.Option("--model", "-m", help="Instead of the plan's recommenders; repeat, or a,b."),
 ]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--groups", help="Only the plan's recommenders of these, and those of none; repeat, or a,b."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder of the records.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time; what the machine offers if not given.")
@@ -76,6 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     encoders: Encoders = None,
     datasets: Datasets = None,
     models: Models = None,
+    groups: Groups = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="key=value of the plan, dotted: protocol.cf.mask_seen=false."),
@@ -112,6 +121,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     settings = [*(settings or ()), *_energy(energy, carbon_intensity)]
     made = find_plan(plan, settings, preset="paper" if paper else preset)
     found = override(made, encoders, datasets, models)
+    if groups:
+        from tastebench.runs.groups import groups_of, keep_groups
+
+        found = keep_groups(found, _split(groups), groups_of(made))
     options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
     if dry_run:
         _dry_run(found, options, as_json)
@@ -142,7 +155,7 @@ def override(
     value = plan.model_dump(exclude_unset=True)
     for key, names in (("encoders", encoders), ("datasets", datasets), ("recommenders", models)):
         if names:
-            chosen = [name for entry in names for name in entry.split(",") if name]
+            chosen = _split(names)
             known: dict[str, list[Any]] = {}  # one name can stand for several, set differently
             for choice in value.get(key) or ():
                 if isinstance(choice, dict):
@@ -159,6 +172,11 @@ def override(
         value["grid"] = {key: values for key, values in plan.grid.items() if key not in left}
         found = make_plan(value, where="command line")
     return found
+
+
+def _split(entries: list[str]) -> list[str]:
+    """What was given repeatedly or with commas, one by one."""
+    return [name.strip() for entry in entries for name in entry.split(",") if name.strip()]
 
 
 def carry_out(plan: Plan, options: Options) -> Todo:

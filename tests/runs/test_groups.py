@@ -1,0 +1,62 @@
+"""Groups of a plan's recommenders."""
+
+from __future__ import annotations
+
+import pytest
+
+from tastebench.errors import UsageError
+from tastebench.runs.groups import groups_of, keep_groups
+from tastebench.runs.plan import Plan, make_plan
+
+PLAN = make_plan(
+    {
+        "name": "s",
+        "datasets": "shop",
+        "recommenders": [
+            {"name": "dnn", "group": "A"},
+            {"name": "dnn", "group": "B", "representations": "text"},
+            {"name": "gdcn", "group": "B", "representations": "text"},
+            "popularity",
+        ],
+    }
+)
+BARE = make_plan({"name": "s", "datasets": "shop", "recommenders": ["dnn"]})
+
+
+def left(plan: Plan) -> list[tuple[str, str | None]]:
+    return [(choice.name, choice.group) for choice in plan.recommenders or ()]
+
+
+def test_groups_are_kept_and_what_belongs_to_none() -> None:
+    assert groups_of(PLAN) == ("A", "B")
+    assert left(keep_groups(PLAN, ["b"], ("A", "B"))) == [
+        ("dnn", "B"),
+        ("gdcn", "B"),
+        ("popularity", None),
+    ]
+    assert keep_groups(PLAN, ["B", "A"], ("A", "B")) == PLAN
+
+
+def test_a_group_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(UsageError, match=r"no group X: it has A, B\n[\s\S]*--groups A,B") as error:
+        keep_groups(PLAN, ["A", "X"], ("A", "B"))
+    assert "not in this version" not in str(error.value)
+    with pytest.raises(UsageError, match="no group a: its recommenders have none"):
+        keep_groups(BARE, ["a"], groups_of(BARE))
+
+
+@pytest.mark.parametrize("group", list("DEFGHIJ"))
+def test_later_groups_are_said_to_be_later(group: str) -> None:
+    message = (
+        rf"no group {group}: it has A, B; groups D to J \(language models as recommenders, next "
+        r"item\) are not in this version"
+    )
+    with pytest.raises(UsageError, match=message):
+        keep_groups(PLAN, [group], ("A", "B"))
+
+
+def test_a_group_without_its_recommenders_is_an_error() -> None:
+    """As `-m popularity --groups B` asks."""
+    others = PLAN.model_copy(update={"recommenders": PLAN.recommenders[::3]})  # type: ignore[index]
+    with pytest.raises(UsageError, match="none of dnn, popularity is in group B"):
+        keep_groups(others, ["B"], ("A", "B"))
