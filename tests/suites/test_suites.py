@@ -10,7 +10,7 @@ from tastebench import suites
 from tastebench.errors import UsageError
 from tastebench.metrics.grammar import parse_rows
 from tastebench.recommenders import get_recommender
-from tastebench.runs.plan import Plan
+from tastebench.runs.plan import Plan, make_plan
 
 STUDIES = Path(__file__).resolve().parents[2] / "docs" / "studies"
 
@@ -126,3 +126,22 @@ def test_the_parts_of_a_study_are_the_same_but_for_their_data() -> None:
     parts = [suites.find_plan(folder / f"{name}.yaml") for name in ("plan", "games")]
     one, other = (part.model_dump(exclude={"datasets", "description"}) for part in parts)
     assert one == other
+
+
+PAGE = STUDIES.parent / "recbench.md"
+
+
+def test_the_page_names_every_dataset_and_preset_and_its_plan_can_be_meant() -> None:
+    from tastebench.data.sources.recbench import VIEWS
+    from tastebench.runs.yaml_lines import parse_yaml
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in VIEWS)
+    assert all(preset in page for preset in suites.presets("recbench"))
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    plan = make_plan(parse_yaml(text, str(PAGE))[0])
+    for choice in plan.recommenders or ():
+        card = get_recommender(choice.name)
+        assert card.check is not None
+        for representation in choice.representations or ("id",):
+            card.check(card.config(**choice.params), representation)

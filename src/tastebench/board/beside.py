@@ -24,7 +24,7 @@ def beside(board: Board, printed: Published) -> list[str]:
         "behaviour": _distinct(_protocol(one).get("behaviour") for one in _asked(board, columns)),
         "predictors": _distinct(variant for row in rows for variant in _variants(row)),
         "encoder": _distinct(row.encoder for row in rows if "vector" in row.representation),
-        "seeds": _distinct(score.seeds for row in rows for score in row.scores.values()),
+        "seeds": _distinct(sorted({one.seeds for row in rows for one in row.scores.values()})),
         "budget": _distinct(budget for row in rows for budget in _budgets(row)),
     }
     return [

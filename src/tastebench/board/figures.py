@@ -281,10 +281,9 @@ def agreement_lines(board: Board) -> list[str]:
 def coefficient(found: Correlation) -> str:
     """A coefficient with every p it has.
 
-        >>> from tastebench.board.beside import beside
-    from tastebench.board.correlate import Correlation
-        >>> coefficient(Correlation("spearman", -0.47619, 8, 0.23294, 0.2431))
-        'Spearman rho -0.476 (p 0.233, exact 0.243)'
+    >>> from tastebench.board.correlate import Correlation
+    >>> coefficient(Correlation("spearman", -0.47619, 8, 0.23294, 0.2431))
+    'Spearman rho -0.476 (p 0.233, exact 0.243)'
     """
     if found.value is None:
         return f"{_COEFFICIENTS[found.name]} undefined"
