@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from tastebench.recommenders.ctr.predictors import dense
 from tastebench.recommenders.ctr.predictors.mlp import Logit, Tower
 
 if TYPE_CHECKING:
@@ -166,9 +169,16 @@ class CrossMatrices(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, d]` to the same."""
+        layers = list(cast("Iterable[nn.Linear]", self.layers))
+        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        if torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type):
+            crossed: Tensor = _CrossMatrices.apply(  # type: ignore[no-untyped-call]
+                dense.by_onednn(x), x, *weights, *biases
+            )
+            return crossed
         crossed = x
-        for layer in self.layers:
-            crossed = torch.addcmul(crossed, x, layer(crossed))
+        for weight, bias in zip(weights, biases, strict=True):
+            crossed = torch.addcmul(crossed, x, functional.linear(crossed, weight, bias))
         return crossed
 
 
@@ -269,3 +279,39 @@ class GatedCross(nn.Module):
         for layer, gate in zip(self.layers, self.gates, strict=True):
             crossed = torch.addcmul(crossed, x, layer(crossed) * gate(crossed).sigmoid())
         return crossed
+
+
+class _CrossMatrices(torch.autograd.Function):
+    """All layers in one: their gradients add up in place, in half of the passes over memory.
+
+    With `y_l = W_l x_l + b_l` and `g` the gradient by `x_{l+1}`, that by `y_l` is `g * x_0`, that
+    by `x_l` is `g + (g * x_0) W_l`, and `x_0` gets `g * y_l` from every layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, by_onednn: bool, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.linear = dense.product if by_onednn else functional.linear
+        n = len(parameters) // 2
+        weights, biases = parameters[:n], parameters[n:]
+        crossed, linears = [x], []
+        for weight, bias in zip(weights, biases, strict=True):
+            linears.append(ctx.linear(crossed[-1], weight, bias))
+            crossed.append(torch.addcmul(crossed[-1], x, linears[-1]))
+        ctx.save_for_backward(*weights, *crossed[:-1], *linears)
+        return crossed[-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        n = len(ctx.saved_tensors) // 3
+        layers = zip(*(ctx.saved_tensors[i * n : (i + 1) * n] for i in range(3)), strict=True)
+        x = ctx.saved_tensors[n]
+        grad, of_x = grads[0].clone(), torch.zeros_like(x)
+        of_weights, of_biases = [], []
+        for weight, crossed, linear in reversed(list(layers)):
+            of_x.addcmul_(grad, linear)
+            of_linear = grad * x
+            of_weights.append(of_linear.T @ crossed)
+            of_biases.append(of_linear.sum(dim=0))
+            grad.add_(ctx.linear(of_linear, weight.T))
+        return None, of_x.add_(grad), *reversed(of_weights), *reversed(of_biases)

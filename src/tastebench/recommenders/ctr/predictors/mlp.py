@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tastebench.recommenders.ctr.layers import Dice
+from tastebench.recommenders.ctr.predictors import dense
 from tastebench.training.dropout import Dropout, keep_mask
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Tower(nn.Module):
         if self.after is None:
             dropout = self.dropout if self.training else 0.0
             for linear in cast("Iterable[nn.Linear]", self.layers):
-                x = relu_dropout(functional.linear(x, linear.weight, linear.bias), dropout)
+                x = relu_dropout(dense.linear(x, linear.weight, linear.bias), dropout)
         else:
             for layer, after in zip(self.layers, self.after, strict=True):
                 x = after(layer(x))
