@@ -439,6 +439,8 @@ class RecommenderCard:
         citation: Where its definition comes from.
         check: Config and representation to nothing, or a `UsageError` that says why they do not go
             together; called before anything is run.
+        weights: Config and representation to what identifies the pretrained weights that a config
+            names; None where it names none.
     """
 
     name: str
@@ -450,6 +452,7 @@ class RecommenderCard:
     kind: Literal["model", "control", "ceiling"] = "model"
     citation: str | None = None
     check: Callable[[Any, str], None] | None = None
+    weights: Callable[[Any, str], str | None] = lambda config, representation: None
 
 
 # --------------------------------------------------------------------------------- evaluation

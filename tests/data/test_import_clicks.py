@@ -152,7 +152,7 @@ def test_without_impression_and_time_a_user_is_one_list(news: News) -> None:
     data = news.read(mapping={m: c for m, c in MAP.items() if m not in ("impression", "time")})
     assert shown(data)["impression_id"].to_list() == ["0", "0", "0", "0", "1", "1"]
     assert "all rows of a user are one list" in notes(data)
-    assert "nobody has a history in ctr: there are no --histories" in notes(data)
+    assert "history in ctr is what they clicked in earlier lists" in notes(data)
     assert data.card.tasks == ("seqrec", "cf", "ctr")
 
 
@@ -178,6 +178,7 @@ def test_unordered_impressions_are_for_cf_and_ctr(news: News) -> None:
     assert data.tables.interactions is not None
     assert data.tables.interactions["row"].unique().to_list() == [0]
     assert data.events().time is None
+    assert "nobody has a history in ctr" in notes(data)
 
 
 def test_impressions_that_cannot_be_used_are_dropped_counted_and_located(news: News) -> None:

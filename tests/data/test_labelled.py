@@ -161,6 +161,62 @@ def test_impressions_bring_their_own_split() -> None:
     assert error.value.where is not None and "row 2" in error.value.where
 
 
+def test_without_times_clicks_in_earlier_lists_are_the_history() -> None:
+    # The lists lie within one another: `w` begins before `x`, and its click stands after.
+    shown = log(
+        [
+            ("w", "u", "a", 0, "train"),
+            ("x", "u", "b", 1, "train"),
+            ("w", "u", "c", 1, "train"),
+            ("y", "u", "d", 0, "test"),
+            ("z", "v", "e", 1, "test"),
+        ],
+        ["impression_id", "user_id", "item_id", "label", "part"],
+    )
+    clicks = log([("u", "b", 1), ("u", "c", 2), ("v", "e", 4)], ["user_id", "item_id", "row"])
+    own = SplitSpec(kind="given")
+    for data in (shop(impressions=shown), shop(impressions=shown, interactions=clicks)):
+        assert rows_of(data, SHOWN, own) == [
+            ("u", "a", 0, 0, ""),
+            ("u", "b", 1, 0, "c"),
+            ("u", "c", 1, 0, ""),
+            ("u", "d", 0, 2, "cb"),
+            ("v", "e", 1, 2, ""),
+        ]
+    unordered = shop(impressions=shown, interactions=clicks.with_columns(row=pl.lit(0)))
+    assert {history for *_, history in rows_of(unordered, SHOWN, own)} == {""}
+
+
+def test_without_interactions_the_clicks_of_impressions_are_the_history() -> None:
+    shown = log(
+        [
+            ("1", "u", "a", 10, 1),
+            ("1", "u", "b", 10, 0),
+            ("2", "u", "c", 35, 1),
+            ("3", "u", "d", 45, 0),
+        ],
+        ["impression_id", "user_id", "item_id", "time", "label"],
+    )
+    found = rows_of(shop(impressions=shown), SHOWN, BY_TIME)
+    assert [history for *_, history in found] == ["", "", "a", "ac"]
+
+
+def test_a_given_split_can_leave_cold_rows_out() -> None:
+    shown = log(
+        [
+            ("1", "u", "a", 1, "train"),
+            ("1", "u", "b", 0, "train"),
+            ("2", "u", "c", 1, "test"),
+            ("3", "u", "b", 0, "test"),
+            ("4", "v", "a", 0, "valid"),
+        ],
+        ["impression_id", "user_id", "item_id", "label", "part"],
+    )
+    own = SplitSpec(kind="given", drop_cold=True)
+    found = rows_of(shop(impressions=shown), SHOWN, own)
+    assert [part for _, _, _, part, _ in found] == [0, 0, -1, 2, -1]
+
+
 def test_whole_users_are_in_one_part() -> None:
     rows = [(f"u{n}", item, n % 2) for n in range(20) for item in "ab"]
     data = shop(interactions=log(rows, ["user_id", "item_id", "label"]))

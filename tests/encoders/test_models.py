@@ -182,6 +182,10 @@ def test_a_downloaded_model_is_read_as_the_catalogue_says(hub, tiny, titles):
     assert other.card.revision != card.revision
 
 
+ROUNDED = 1e-3
+"""Where the processor has bfloat16, a text's vector depends on its batch by so much."""
+
+
 def test_files_can_lie_in_a_folder(tiny, titles):
     """Where there is no network: the catalogue's settings on one's own copy."""
     encoder = get_encoder(f"e5-base-v2@{tiny}")
@@ -189,11 +193,12 @@ def test_files_can_lie_in_a_folder(tiny, titles):
     plain = get_encoder(tiny)
     items = encoder.encode(titles)
     np.testing.assert_allclose(
-        items, _without_prompts(tiny, [f"passage: {t}" for t in titles]), atol=2e-6
+        items, _without_prompts(tiny, [f"passage: {t}" for t in titles]), atol=ROUNDED
     )
+    assert np.abs(items - _without_prompts(tiny, titles)).max() > 10 * ROUNDED
     queries = encoder.encode(titles, "query")
     np.testing.assert_allclose(
-        queries, _without_prompts(tiny, [f"query: {t}" for t in titles]), atol=2e-6
+        queries, _without_prompts(tiny, [f"query: {t}" for t in titles]), atol=ROUNDED
     )
     assert encoder.card.revision != plain.card.revision
     assert plain.card.query_instruction == "find: "  # its own

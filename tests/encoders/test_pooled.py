@@ -247,7 +247,7 @@ def test_encoder_decoders_lend_their_encoder(small, tmp_path):
     model = T5EncoderModel(config)
     model.save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
-    encoder = get_encoder(tmp_path / "t5")
+    encoder = PooledEncoder(find_model(str(tmp_path / "t5")), precision="fp32")
     ids = torch.tensor([tokenizer("grey socks")["input_ids"]])
     with torch.no_grad():
         expected = model.eval()(input_ids=ids).last_hidden_state.mean(dim=1)
@@ -521,4 +521,4 @@ def test_cached_vectors_need_no_model(small, titles):
     encode_items(get_encoder(small), titles, recipe="title")
     again = get_encoder(small)
     assert encode_items(again, titles, recipe="title").cost.cached
-    assert again._model is None
+    assert again._source is None

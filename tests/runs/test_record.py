@@ -69,3 +69,11 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(DataError, match="record"):
         Record.read(path)
+
+
+def test_a_record_names_folders_and_not_where_they_lie(tmp_path: Path) -> None:
+    from tastebench.runs.compose import named
+
+    (tmp_path / "my-model").mkdir()
+    given = {"item": {"model": str(tmp_path / "my-model"), "lr": 1}, "texts": ["a/b", "title"]}
+    assert named(given) == {"item": {"model": "my-model", "lr": 1}, "texts": ["a/b", "title"]}

@@ -264,3 +264,28 @@ def test_a_missing_device_is_an_error() -> None:
         pytest.skip("there is such a device")
     with pytest.raises(UsageError, match=r"no device 'cuda:9'(.|\n)*auto"):
         Problem().fit(FabricTrainer(5), device="cuda:9")
+
+
+def test_parameters_learn_at_rates_of_their_own(tmp_path: Path) -> None:
+    """Of two equal weights with equal gradients Adam moves each by its own rate, also resumed."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slow, self.fast = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+
+        def own_rates(self, settings: TrainSettings) -> list[tuple[list[nn.Parameter], float]]:
+            return [([self.slow], settings.lr / 10)]
+
+    def moved(epochs: int, folder: Path | None) -> tuple[float, float]:
+        module = Two()
+        trainer = FabricTrainer(seed=0, directory=folder, save_every=0)
+        settings = TrainSettings(lr=0.01, epochs=epochs)
+        trainer.fit(
+            module, settings, lambda rng: [0], lambda batch: (module.slow + module.fast).sum()
+        )
+        return 1 - module.slow.item(), 1 - module.fast.item()
+
+    slow, fast = moved(1, None)
+    assert fast == pytest.approx(0.01, rel=1e-4) and slow == pytest.approx(0.001, rel=1e-4)
+    assert moved(3, tmp_path) == pytest.approx((0.003, 0.03), rel=1e-3)

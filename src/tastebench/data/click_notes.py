@@ -8,7 +8,7 @@ import polars as pl
 
 from tastebench.data.card import RowsSpec
 from tastebench.data.dataset import Dataset
-from tastebench.data.labelled import default_rows
+from tastebench.data.labelled import default_rows, in_order
 
 
 def understood_clicks(dataset: Dataset) -> tuple[bool, list[str]]:
@@ -34,20 +34,17 @@ def _of_impressions(dataset: Dataset, shown: pl.DataFrame) -> Iterator[str]:
     lists = shown["impression_id"].n_unique()
     rate = float(shown["label"].to_numpy().mean())
     yield f"ctr: {len(shown):,} impressions in {lists:,} lists, {rate:.1%} clicked"
-    if dataset.tables.histories is None:
-        timeless = [
-            name
-            for name, frame in (
-                ("impressions", shown),
-                ("interactions", dataset.tables.interactions),
-            )
-            if frame is None or frame["time"].null_count()
-        ]
-        if timeless:
-            yield (
-                f"nobody has a history in ctr: there are no --histories, and the "
-                f"{' and '.join(timeless)} have no times that say what came before what was shown"
-            )
+    if dataset.tables.histories is not None:
+        return
+    nobody = "nobody has a history in ctr: there are no --histories, and"
+    taken = dataset.tables.interactions
+    if not shown["time"].null_count():
+        if taken is None or taken["time"].null_count():
+            yield f"{nobody} the interactions have no times that say what came before a list"
+    elif in_order(dataset):
+        yield "without times a user's history in ctr is what they clicked in earlier lists"
+    else:
+        yield f"{nobody} nothing says what came first"
 
 
 def _of_interactions(frame: pl.DataFrame, rows: RowsSpec, has: bool) -> Iterator[str]:

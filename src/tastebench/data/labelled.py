@@ -15,7 +15,7 @@ import polars as pl
 from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.data.dataset import Dataset, Events, positions
 from tastebench.data.schema import PARTS
-from tastebench.data.split import TEST, TRAIN, VALID, cut, split, user_parts
+from tastebench.data.split import TEST, TRAIN, VALID, cut, known_alone, split, user_parts
 from tastebench.errors import DataError, UsageError
 from tastebench.ragged import Ragged
 
@@ -124,12 +124,34 @@ def _shown(dataset: Dataset, spec: SplitSpec, length: int) -> tuple[Labelled, Ra
     events = dataset.in_order(frame, np.arange(len(frame)))
     impression = frame["impression_id"].rank("dense").to_numpy().astype(np.int64) - 1
     part = _shown_parts(dataset, frame, events, spec)
-    if dataset.tables.histories is None:
-        context, history = _taken_before(events, dataset.events(), length)
-    else:
+    label, impression = frame["label"].to_numpy()[events.row], impression[events.row]
+    if dataset.tables.histories is not None:
         context, history = events.user, _given_histories(dataset).tail(length)
-    label = frame["label"].to_numpy()[events.row]
-    return Labelled(events.user, events.item, label, impression[events.row], part, context), history
+    elif events.time is None or dataset.tables.interactions is None:
+        asked, taken = _by_list(dataset, events, label, impression)
+        context, history = _taken_before(asked, taken, length)
+    else:
+        context, history = _taken_before(events, dataset.events(), length)
+    return Labelled(events.user, events.item, label, impression, part, context), history
+
+
+def _by_list(
+    dataset: Dataset, events: Events, label: np.ndarray, impression: np.ndarray
+) -> tuple[Events, Events]:
+    """Impressions and those of them that were clicked; without times a list's is its first row.
+
+    Interactions that say that nothing is in order are believed: then nobody has a history.
+    """
+    if events.time is None and (dataset.tables.interactions is None or in_order(dataset)):
+        first = np.full(int(impression.max(initial=-1)) + 1, len(events.row))
+        np.minimum.at(first, impression, events.row)
+        events = events._replace(time=first[impression])
+    if events.time is None:
+        return events, events
+    clicked = np.flatnonzero(label == 1)
+    clicked = clicked[np.lexsort((events.row[clicked], events.time[clicked], events.user[clicked]))]
+    taken = Events(events.user[clicked], events.item[clicked], events.time[clicked], clicked)
+    return events, taken
 
 
 def _shown_parts(
@@ -145,7 +167,7 @@ def _shown_parts(
                 )
             codes = frame[PART].replace_strict(PARTS, [TRAIN, VALID, TEST], return_dtype=pl.Int8)
             part: np.ndarray = codes.to_numpy()[events.row]
-            return part
+            return known_alone(part, events) if spec.drop_cold else part
         case "given":
             raise UsageError(
                 f"the impressions of {dataset.name} bring no split of their own",

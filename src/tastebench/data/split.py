@@ -70,11 +70,14 @@ def cut(dataset: Dataset, events: Events, spec: SplitSpec) -> np.ndarray:
             parts[(parts > TRAIN) & (_later(events.user) > 0)] = PAST
         case "given":
             parts = _given(events, dataset)
-    if spec.drop_cold:
-        train = parts == TRAIN
-        known = np.isin(events.user, events.user[train]) & np.isin(events.item, events.item[train])
-        parts = np.where(known, parts, DROPPED).astype(np.int8)
-    return parts
+    return known_alone(parts, events) if spec.drop_cold else parts
+
+
+def known_alone(parts: np.ndarray, events: Events) -> np.ndarray:
+    """The parts without what has a user or an item that is not in train, int8 `[n]`."""
+    train = parts == TRAIN
+    known = np.isin(events.user, events.user[train]) & np.isin(events.item, events.item[train])
+    return np.where(known, parts, DROPPED).astype(np.int8)
 
 
 def default_split(dataset: Dataset, task: str) -> SplitSpec:

@@ -26,14 +26,14 @@ from tastebench.lm.load import (
     Precision,
     allowed_precision,
     choose_device,
-    loading,
     model_dtype,
     ready,
 )
+from tastebench.lm.text_model import TextModel, load_text_model
+from tastebench.ragged import Ragged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedTokenizerBase
 
 Pooling = Literal["cls", "mean", "last"]
 
@@ -44,9 +44,6 @@ _NO_LIMIT = 1_000_000
 # Their tables of positions begin with as many rows as the padding token's id, and one, that no
 # token uses.
 _OFFSET_POSITIONS = ("camembert", "data2vec-text", "mpnet", "roberta", "xlm-roberta")
-
-# Parts that come after, or beside, the states that are pooled.
-_UNUSED = ("pooler.", "decoder.")
 
 
 class PooledEncoder:
@@ -111,8 +108,7 @@ class PooledEncoder:
             query_instruction=query_instruction,
         )
         self._stored = precision == "auto"
-        self._model: nn.Module | None = None
-        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._source: TextModel | None = None
         self._dtype = "float32"
         self._tokens = 0
 
@@ -122,15 +118,15 @@ class PooledEncoder:
         Raises:
             DataError: The folder holds no model that can be loaded.
         """
-        if self._model is not None:
+        if self._source is not None:
             return
-        model, self._tokenizer = _load(self.folder)
-        self._model = ready(model, self.device, stored=self._stored)
+        self._source = load_text_model(self.folder)
+        model = ready(self._source.model, self.device, stored=self._stored)
         if self._both_ways:
-            _open_both_ways(self._model, self.folder)
+            _open_both_ways(model, self.folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         self.card = replace(self.card, parameters=parameters)
-        self._settle(self._model, list(texts[:PROBE]))
+        self._settle(model, list(texts[:PROBE]))
 
     def usage(self) -> Usage:
         """What it runs on and has used."""
@@ -167,51 +163,38 @@ class PooledEncoder:
 
     def _encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
         prefix = self._prefix[role]
-        ids = self._ids([prefix + text for text in texts])
-        skip = np.zeros(len(ids), dtype=np.int64)
+        assert self._source is not None
+        tokens = self._source.tokens([prefix + text for text in texts], self._limit)
+        skip = np.zeros(len(tokens), dtype=np.int64)
         if prefix and not self._pool_prefix:
-            (before,) = self._ids([prefix])
-            skip[:] = [_shared(before, row) for row in ids]
-        lengths = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
+            (before,) = self._source.tokens([prefix], self._limit).to_lists()
+            skip[:] = [_shared(before, row) for row in tokens.to_lists()]
+        lengths = tokens.lengths
         self._tokens += int(lengths.sum())
         out: np.ndarray | None = None
         for rows in token_batches(lengths, token_budget(self.device)):
-            batch = self._forward([ids[row] for row in rows], lengths[rows], skip[rows])
+            batch = self._forward(tokens[rows], skip[rows])
             if out is None:
                 out = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
             out[rows] = batch
         assert out is not None
         return out
 
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        assert self._tokenizer is not None
-        cut = {"truncation": True, "max_length": self._limit} if self._limit else {}
-        ids: list[list[int]] = self._tokenizer(
-            texts,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-            **cut,
-        )["input_ids"]
-        return [row or [_stand_in(self._tokenizer)] for row in ids]
-
-    def _forward(self, ids: list[list[int]], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    def _forward(self, tokens: Ragged, skip: np.ndarray) -> np.ndarray:
         import torch
 
         from tastebench.lm.linear import computing_in
 
-        assert self._model is not None
-        assert self._tokenizer is not None
+        assert self._source is not None
+        lengths = tokens.lengths[:, None]
         position = np.arange(int(lengths.max()))
-        real = position < lengths[:, None]
-        pooled = real & (position >= np.where(skip < lengths, skip, 0)[:, None])
-        # Any id will do where there is no padding token: the mask hides it.
-        padded = np.full(real.shape, self._tokenizer.pad_token_id or 0, dtype=np.int64)
-        padded[real] = np.concatenate(ids)
+        real = position < lengths
+        pooled = real & (position >= np.where(skip < lengths[:, 0], skip, 0)[:, None])
+        # Any id will do for padding: the mask hides it.
+        padded = tokens.padded(len(position), fill=0).astype(np.int64)
         with torch.inference_mode():
             with computing_in(self._dtype, self.device):
-                states = self._model(
+                states = self._source.model(
                     input_ids=torch.from_numpy(padded).to(self.device),
                     attention_mask=torch.from_numpy(real).long().to(self.device),
                 ).last_hidden_state
@@ -293,35 +276,3 @@ def _open_both_ways(model: nn.Module, folder: ModelFolder) -> None:
             where=str(folder.path),
             fix="pip install -U transformers",
         )
-
-
-def _stand_in(tokenizer: PreTrainedTokenizerBase) -> int:
-    for token in (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    return 0
-
-
-def _load(folder: ModelFolder) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """The model without its head, as stored; of an encoder-decoder the encoder."""
-    from transformers import AutoModel, AutoTokenizer
-
-    with loading(folder):
-        own: dict[str, Any] = {"trust_remote_code": folder.trusted, "local_files_only": True}
-        tokenizer = AutoTokenizer.from_pretrained(str(folder.path), **own)
-        model, found = AutoModel.from_pretrained(
-            str(folder.path), use_safetensors=True, dtype="auto", output_loading_info=True, **own
-        )
-        if hasattr(model, "encoder") and hasattr(model, "decoder"):
-            model = model.get_encoder()
-        if hasattr(model.config, "use_cache"):
-            model.config.use_cache = False
-    # transformers fills a hole with random numbers.
-    holes = sorted(name for name in found["missing_keys"] if not name.startswith(_UNUSED))
-    if holes:
-        raise DataError(
-            f"the model {folder.name!r} lacks {len(holes)} of its weights, e.g. {holes[0]}",
-            where=str(folder.path),
-            fix="fetch the model again; a folder of adapters has to be merged into its model first",
-        )
-    return model, tokenizer

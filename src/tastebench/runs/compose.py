@@ -57,8 +57,8 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
         "preliminary": job.preliminary,
         "suite": job.suite,
         "row_by": job.row_by,
-        "spec": run.spec.model_copy(update={"params": params}),
-        "given": run.given,
+        "spec": run.spec.model_copy(update={"params": named(params)}),
+        "given": named(run.given),
         "spec_hash": run.spec_hash,
         "protocol": run.protocol.model_dump(mode="json"),
         "protocol_id": run.protocol_id,
@@ -67,6 +67,17 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
         "kind": run.kind,
         "headline": run.headline,
     }
+
+
+def named(value: Any) -> Any:
+    """Settings with folders by their names: no record says where somebody keeps things."""
+    if isinstance(value, dict):
+        return {key: named(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [named(inner) for inner in value]
+    if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
+        return Path(value).name
+    return value
 
 
 def intervals(evaluation: Evaluation, seed: int) -> dict[str, MetricValue]:

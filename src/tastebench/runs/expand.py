@@ -345,19 +345,20 @@ def _run(
         patience=_number(config, "patience"),
         seeds=plan.seeds,
     )
+    weights = card.weights(card.config(**choice.params), spec.representation)
     reuses = bool(grid) and spec.seed != spec.tuned_on
     first = spec.model_copy(update={"seed": plan.seeds[0]})
     return Run(
         spec=spec,
         given=given,
-        spec_hash=spec.identity(protocol_id, revision, texts),
+        spec_hash=spec.identity(protocol_id, revision, texts, weights),
         protocol=protocol,
         protocol_id=protocol_id,
         budget=budget,
         budget_id=hash_json(budget.model_dump(mode="json"), length=12),
         kind="control" if encoder and encoder.control and card.kind == "model" else card.kind,
         volatile=card.name in resources.recommenders or (encoder is not None and revision is None),
-        winner_hash=first.identity(protocol_id, revision, texts) if reuses else None,
+        winner_hash=first.identity(protocol_id, revision, texts, weights) if reuses else None,
     )
 
 

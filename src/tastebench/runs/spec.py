@@ -78,7 +78,11 @@ class RunSpec(BaseModel):
         return name[:_LONGEST_FOLDER]  # what is told apart by the rest has another hash below it
 
     def identity(
-        self, protocol_id: str, encoder_revision: str | None, texts: str | None = None
+        self,
+        protocol_id: str,
+        encoder_revision: str | None,
+        texts: str | None = None,
+        weights: str | None = None,
     ) -> str:
         """The hash that names the run: 16 hex digits; equal hash, equal numbers.
 
@@ -87,6 +91,7 @@ class RunSpec(BaseModel):
             encoder_revision: Identifies the encoder's weights.
             texts: What the item texts depend on besides the dataset's values and the name of the
                 recipe (`tastebench.data.text.left_open`); None for nothing.
+            weights: Identifies pretrained weights that the hyper-parameters name; None for none.
         """
         return hash_json(
             {
@@ -94,5 +99,6 @@ class RunSpec(BaseModel):
                 "protocol": protocol_id,
                 "encoder_revision": encoder_revision,
                 **({"texts": texts} if texts is not None else {}),
+                **({"weights": weights} if weights is not None else {}),
             }
         )

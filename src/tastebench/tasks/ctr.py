@@ -110,6 +110,7 @@ def ask(problem: CtrProblem, protocol: TaskProtocol, part: Part, forms: QueryFor
     train_count = np.bincount(clicks, minlength=problem.n_items)
     shown = np.bincount(problem.train.item, minlength=problem.n_items)
     counts["cold_candidates"] = int((shown[pairs.item] == 0).sum())
+    counts["catalogue"] = problem.n_items
     counts["empty_histories"] = int((problem.history.lengths[pairs.context] == 0).sum())
     segments = {}
     if len(pairs):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ class FabricTrainer:
         if not math.isfinite(mean):
             raise UsageError(
                 f"training diverged: the loss of epoch {epoch} is {mean}",
-                where=f"lr={state.optimizer.param_groups[0]['lr']:g}",
+                where=f"lr={state.optimizer.param_groups[-1]['lr']:g}",
                 fix="try a lower lr",
             )
         row: dict[str, float] = {"epoch": epoch, "loss": mean}
@@ -140,11 +140,22 @@ def open_fabric(settings: TrainSettings) -> Fabric:
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=[precision])
 
 
+@runtime_checkable
+class HasOwnRates(Protocol):
+    """A module some of whose parameters learn at a rate of their own."""
+
+    def own_rates(self, settings: Any) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters and their learning rate; all others have that of the settings."""
+        ...
+
+
 def _adam(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    own = module.own_rates(settings) if isinstance(module, HasOwnRates) else []
+    groups: list[dict[str, Any]] = [{"params": some, "lr": lr} for some, lr in own if some]
+    apart = {id(parameter) for group in groups for parameter in group["params"]}
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(
-        trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    groups.append({"params": [p for p in trainable if id(p) not in apart]})
+    return torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def _train(fabric: Fabric, state: FitState, batches: Iterable[Any], loss: Loss) -> float:

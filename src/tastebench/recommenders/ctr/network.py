@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.bricks import Clicks
-from tastebench.recommenders.ctr.config import Bricks
+from tastebench.recommenders.ctr.config import Bricks, ClickConfig
 from tastebench.recommenders.ctr.content import Content
 
 
@@ -29,6 +30,15 @@ class Rows:
     mask: Tensor
     asker: Tensor
     candidate: Tensor
+
+
+@runtime_checkable
+class LearnsSlowly(Protocol):
+    """An item operator that holds a pretrained model."""
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """The parameters of that model."""
+        ...
 
 
 class ClickNetwork(nn.Module):
@@ -58,6 +68,19 @@ class ClickNetwork(nn.Module):
         levels = 0 if content.code is None else content.code.shape[1]
         fields = levels**2 if predictor.item == "vectors" else 2
         self.predictor = predictor.build(settings, width, fields)
+
+    def own_rates(self, settings: ClickConfig) -> list[tuple[list[nn.Parameter], float]]:
+        """Language models within the item operators learn at `item_lr`, where one is given."""
+        if settings.item_lr is None:
+            return []
+        slow = [
+            parameter
+            for operator in self.operators
+            if isinstance(operator, LearnsSlowly)
+            for parameter in operator.slow_parameters()
+            if parameter.requires_grad
+        ]
+        return [(slow, settings.item_lr)]
 
     def embed(self, items: Tensor) -> Tensor:
         """Items int64 `[n]` to `[n, h]`, or `[n, k, h]` where an item has k levels."""

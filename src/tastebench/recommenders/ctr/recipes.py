@@ -11,6 +11,7 @@ from pydantic import Field, create_model
 
 from tastebench.contracts import Form, Recommender, RecommenderCard
 from tastebench.recommenders.ctr.config import ClickConfig, bricks_of
+from tastebench.recommenders.ctr.item_operators import ReadingConfig
 
 BY_ID = ("id", "text", "vector", "id+vector", "id+text", "text+vector", "id+text+vector", "code")
 BY_TEXT = ("text", "vector", "id", "id+text", "id+vector", "text+vector", "id+text+vector", "code")
@@ -206,6 +207,7 @@ def card(recipe: Recipe) -> RecommenderCard:
         build=partial(_build, recipe.name),
         citation=recipe.citation,
         check=_check,
+        weights=_weights,
     )
 
 
@@ -235,6 +237,17 @@ def _build(name: str, config: ClickConfig) -> Recommender:
     from tastebench.recommenders.ctr.click_model import ClickModel
 
     return ClickModel(name, config)
+
+
+def _weights(config: ClickConfig, representation: str) -> str | None:
+    """The revision of the language model that reads items, where one does."""
+    bricks = bricks_of(config, representation)
+    names = [settings.model for _, settings in bricks.items if isinstance(settings, ReadingConfig)]
+    if not names:
+        return None
+    from tastebench.recommenders.ctr.item_operators.reader import language_model
+
+    return " ".join(language_model(name).revision for name in names)
 
 
 def _check(config: ClickConfig, representation: str) -> None:

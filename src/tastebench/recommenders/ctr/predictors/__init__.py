@@ -118,6 +118,7 @@ DIN = Predictor(
     network=f"{_HERE}.din:Din",
     citation="Zhou et al., Deep Interest Network for Click-Through Rate Prediction, KDD 2018",
     reads="sequence",
+    schemes=("ranking",),
 )
 
 MINER = Predictor(
@@ -128,6 +129,7 @@ MINER = Predictor(
     citation="Li et al., MINER: Multi-Interest Matching Network for News Recommendation, "
     "ACL Findings 2022",
     reads="vectors",
+    schemes=("matching",),
 )
 
 MIXTURE = Predictor(
