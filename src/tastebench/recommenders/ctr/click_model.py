@@ -133,15 +133,16 @@ class ClickModel:
         """
         network = self.network
         history = candidates.history.tail(self._history_length)
-        asker = torch.from_numpy(candidates.items.rows).to(self._device)
         with torch.inference_mode():
             if self._kept == "nothing":
                 return self._scored_anew(history, candidates)
             if self._table is None:
                 self._table = self._embedded()
-            clicks, user = self._read(history)
-            place = torch.from_numpy(candidates.items.values.astype(np.int64)).to(self._device)
-            logits = network.predict(clicks, user, asker, self._table[place])
+            table = self._table
+            asker = torch.from_numpy(candidates.items.rows).to(table.device)
+            clicks, user = self._read(history, table)
+            item = torch.from_numpy(candidates.items.values.astype(np.int64)).to(table.device)
+            logits = network.predict(clicks, user, asker, table[item])
         scores: np.ndarray = logits.float().cpu().numpy()
         return scores
 
@@ -151,18 +152,16 @@ class ClickModel:
         scores: np.ndarray = self.network(self._there(rows))[0].float().cpu().numpy()
         return scores
 
-    def _read(self, history: Ragged) -> tuple[Clicks, Tensor | None]:
+    def _read(self, history: Ragged, table: Tensor) -> tuple[Clicks, Tensor | None]:
         """Clicks and users of some histories; with `keep("users")` those of one asked before."""
         key = history.values.tobytes() if self._kept == "users" and len(history) == 1 else None
         if key is not None and key in self._users:
             return self._users[key]
-        network, table = self.network, self._table
-        assert table is not None
-        width = max(int(history.lengths.max(initial=0)), 1)
-        padded = torch.from_numpy(history.padded(width, fill=0).astype(np.int64))
-        mask = torch.arange(width) < torch.from_numpy(history.lengths)[:, None]
-        every = torch.arange(network.n_items, device=self._device)
-        clicks = network.clicks(every, table, padded.to(self._device), mask.to(self._device))
+        network, device = self.network, table.device
+        padded, there = _padded(history)
+        items, mask = torch.from_numpy(padded).to(device), torch.from_numpy(there).to(device)
+        vectors = None if network.user_reads == "text" else table[items]
+        clicks = Clicks(items, mask, vectors)
         read = clicks, None if network.per_candidate else network.user(clicks)
         if key is not None:
             self._users[key] = read
@@ -183,7 +182,8 @@ class ClickModel:
         return next(self.network.parameters()).device
 
     def _there(self, rows: Rows) -> Rows:
-        return Rows(*(value.to(self._device) for value in vars(rows).values()))
+        device = self._device
+        return Rows(*(value.to(device) for value in vars(rows).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,10 +260,17 @@ def pack(history: Ragged, asker: np.ndarray, item: np.ndarray) -> Rows:
         asker: Asker of each row, int64 `[n]`.
         item: Candidate of each row, `[n]`.
     """
-    width = max(int(history.lengths.max(initial=0)), 1)
-    clicks = history.padded(width, fill=0)
-    mask = np.arange(width) < history.lengths[:, None]
+    clicks, mask = _padded(history)
     return _pointed(clicks, mask, asker, item.astype(np.int64))
+
+
+def _padded(history: Ragged) -> tuple[np.ndarray, np.ndarray]:
+    """Lists right-padded with 0 to the longest, int64 `[n, s]`, and where there is an item."""
+    lengths = history.lengths
+    mask = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+    padded = np.zeros(mask.shape, dtype=np.int64)
+    padded[mask] = history.values
+    return padded, mask
 
 
 def _pointed(clicks: np.ndarray, mask: np.ndarray, asker: np.ndarray, item: np.ndarray) -> Rows:
