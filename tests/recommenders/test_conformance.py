@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import atexit
 import inspect
 from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import ClassVar
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from tastebench.contracts import RecommenderCard
 from tastebench.recommenders import RECOMMENDERS, get_recommender
 from tastebench.testing import RecommenderTests
+from tastebench.testing.language_models import tiny_language_model
 
 
 class TestRandom(RecommenderTests):
@@ -164,6 +169,37 @@ class TestFastformer(RecommenderTests):
 class TestMiner(RecommenderTests):
     card = click("miner", "text", "vector")
     config: ClassVar = NARROW
+
+
+LANGUAGE_MODEL = tiny_language_model(Path(mkdtemp()), "bert")
+"""Four layers of width 32; made once, as `config` is data of the class."""
+atexit.register(rmtree, LANGUAGE_MODEL, ignore_errors=True)
+
+
+class TestPlmNr(RecommenderTests):
+    card = click("plm-nr", "text")
+    config: ClassVar = {
+        **NARROW,
+        "item": {"operator": "language-model", "model": str(LANGUAGE_MODEL), "tune_from": -1},
+    }
+
+
+class TestOnce(RecommenderTests):
+    card = click("once", "text")
+    config: ClassVar = {
+        **NARROW,
+        "item": {
+            "operator": "language-model",
+            "model": str(LANGUAGE_MODEL),
+            "lora_rank": 2,
+            "lora_alpha": 4,
+        },
+    }
+
+
+class TestIisan(RecommenderTests):
+    card = click("iisan", "text")
+    config: ClassVar = {**NARROW, "item": {"operator": "iisan", "model": str(LANGUAGE_MODEL)}}
 
 
 class TestUist(RecommenderTests):
