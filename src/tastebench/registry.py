@@ -23,11 +23,15 @@ class Registry(Generic[T]):
         kind: What the things are called in messages, e.g. `"recommender"`.
         builtin: Name to `"module:attribute"`, or to the thing itself where making it costs nothing.
         group: Entry-point group through which installed packages add names; a name of ours wins.
+        listed: What `tastebench list` calls them; None is the plural of `kind`.
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str | T], group: str) -> None:
+    def __init__(
+        self, kind: str, builtin: Mapping[str, str | T], group: str, listed: str | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
+        self.listed = listed or f"{kind}s"
         self._builtin = dict(builtin)
         self._foreign: dict[str, str] | None = None
 
@@ -52,7 +56,7 @@ class Registry(Generic[T]):
         if target is None:
             raise UsageError(
                 f"unknown {self.kind} {name!r}: {did_you_mean(name, self.names())}",
-                fix=f"tastebench list {self.kind}s",
+                fix=f"tastebench list {self.listed}",
             )
         if not isinstance(target, str):
             return target

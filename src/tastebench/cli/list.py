@@ -12,7 +12,7 @@ EXAMPLES = """Examples:
 
   tastebench list recommenders
 
-  tastebench list metrics
+  tastebench list bricks
 
   tastebench list datasets --json
 """
@@ -31,6 +31,7 @@ _FORMS = (
 class Kind(StrEnum):
     """Kinds of things that have names."""
 
+    bricks = "bricks"
     datasets = "datasets"
     encoders = "encoders"
     metrics = "metrics"
@@ -66,6 +67,7 @@ def list_(
 def rows_of(kind: str) -> list[dict[str, Any]]:
     """Name and summary of everything of a kind."""
     makers = {
+        "bricks": _bricks,
         "datasets": _datasets,
         "encoders": _encoders,
         "metrics": _metrics,
@@ -75,6 +77,21 @@ def rows_of(kind: str) -> list[dict[str, Any]]:
         "tasks": _tasks,
     }
     return makers[kind]()
+
+
+def _bricks() -> list[dict[str, Any]]:
+    """What click models are made of: item operators, user operators, predictors."""
+    from tastebench.recommenders.ctr.bricks import REGISTRIES
+
+    return [
+        {
+            "name": name,
+            "summary": f"{registry.get(name).summary} [reads {registry.get(name).reads}]",
+            "group": f"{registry.kind}s",
+        }
+        for registry in REGISTRIES
+        for name in registry
+    ]
 
 
 def _datasets() -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -49,10 +50,13 @@ def show(
 
 def find(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kind and card of everything of this name; a name may be an encoder's and a recommender's."""
+    from tastebench.recommenders.ctr.bricks import REGISTRIES
+
     finders: dict[str, Callable[[str], dict[str, Any] | None]] = {
         "dataset": _dataset,
         "encoder": _encoder,
         "recommender": _recommender,
+        **{registry.kind: partial(_brick, registry) for registry in REGISTRIES},
         "task": _task,
         "metric": _metric,
         "recipe": _recipe,
@@ -119,10 +123,27 @@ def _recommender(name: str) -> dict[str, Any] | None:
         "tasks": card.tasks,
         "representations": card.representations,
         "citation": card.citation,
-        "hyper-parameters": {
-            name: {"default": value, "meaning": card.config.model_fields[name].description}
-            for name, value in card.config().model_dump(mode="json").items()
-        },
+        "hyper-parameters": _meanings(card.config),
+    }
+
+
+def _brick(registry: Any, name: str) -> dict[str, Any] | None:
+    if name not in registry:
+        return None
+    brick = registry.get(name)
+    about = {key: value for key, value in vars(brick).items() if key not in _WITHIN}
+    return {**about, "hyper-parameters": _meanings(brick.config)}
+
+
+_WITHIN = ("name", "config", "network")
+"""Of a brick, what only programs read."""
+
+
+def _meanings(config: Any) -> dict[str, dict[str, Any]]:
+    """Default and meaning of every hyper-parameter."""
+    return {
+        name: {"default": value, "meaning": config.model_fields[name].description}
+        for name, value in config().model_dump(mode="json").items()
     }
 
 

@@ -93,7 +93,11 @@ class Brick:
             if key not in self.config.model_fields:
                 known = list(self.config.model_fields)
                 hint = did_you_mean(key, known) if known else "it has none"
-                raise UsageError(f"{self.name} has no setting {key!r}: {hint}", where=where)
+                raise UsageError(
+                    f"{self.name} has no setting {key!r}: {hint}",
+                    where=where,
+                    fix=f"tastebench show {self.name}",
+                )
         try:
             return self.config(**given)
         except ValidationError as error:
@@ -180,6 +184,7 @@ ITEM_OPERATORS: Registry[ItemOperator] = Registry(
         },
     ),
     group="tastebench.item_operators",
+    listed="bricks",
 )
 
 USER_OPERATORS: Registry[UserOperator] = Registry(
@@ -203,6 +208,7 @@ USER_OPERATORS: Registry[UserOperator] = Registry(
         },
     ),
     group="tastebench.user_operators",
+    listed="bricks",
 )
 
 PREDICTORS: Registry[Predictor] = Registry(
@@ -226,4 +232,8 @@ PREDICTORS: Registry[Predictor] = Registry(
         },
     ),
     group="tastebench.predictors",
+    listed="bricks",
 )
+
+REGISTRIES: tuple[Registry[Any], ...] = (ITEM_OPERATORS, USER_OPERATORS, PREDICTORS)
+"""All bricks, by what they do."""
