@@ -50,3 +50,16 @@ def test_a_card_is_shown_by_either_name(capsys):
     assert "  here: False\n" in shown
     assert cli.main(["show", "intfloat/e5-mistral-7b-instruct", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["encoder"]["name"] == "e5-mistral-7b"
+
+
+def test_bricks_are_listed_by_what_they_do_and_shown_with_their_settings(capsys):
+    assert cli.main(["list", "bricks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    groups = [line for line in lines if line.endswith("s:")]
+    assert groups == ["item operators:", "user operators:", "predictors:"]
+    assert any(line.startswith("poly-attention ") for line in lines)
+    assert cli.main(["show", "attention", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert set(shown) == {"item operator", "user operator"}  # one name, two bricks
+    heads = shown["user operator"]["hyper-parameters"]["heads"]
+    assert heads["default"] == 16 and "Attention heads" in heads["meaning"]
