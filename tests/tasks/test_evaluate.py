@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from tastebench.contracts import Queries, Ranking
 from tastebench.data.card import SplitSpec
+from tastebench.metrics.groups import mean_by
 from tastebench.metrics.measure import measure
 from tastebench.ragged import Ragged
 from tastebench.tasks import TaskProtocol
 from tastebench.tasks.evaluate import (
     Asked,
     history_segment,
-    mean_by,
     measure_answers,
     popularity_segment,
 )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tastebench.metrics.groups import dense
 from tastebench.metrics.order import sort_keys
 
 ECE_BINS = 15
@@ -68,7 +69,9 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> Grouped:
     Raises:
         ValueError: As `auc`.
     """
-    index, groups = _dense(group, len(labels))
+    if group.shape != labels.shape or not np.issubdtype(group.dtype, np.integer):
+        raise ValueError(f"group must hold {len(labels)} integers, got {group.dtype} {group.shape}")
+    index, groups = dense(group)
     rows, values = _group_auc(*_checked(labels, scores), index)
     return Grouped(_mean(values, np.ones(len(values))), groups, values, rows)
 
@@ -165,19 +168,6 @@ def _changes(values: np.ndarray) -> np.ndarray:
     changed = np.ones(len(values), dtype=bool)
     changed[1:] = values[1:] != values[:-1]
     return changed
-
-
-def _dense(group: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Groups as 0 .. g - 1 without gaps, and the group that each stands for."""
-    if group.shape != (n,) or not np.issubdtype(group.dtype, np.integer):
-        raise ValueError(f"group must hold {n} integers, got {group.dtype} {group.shape}")
-    if n and 0 <= group.min() and group.max() < 4 * n:
-        # Counting is several times faster than the sort in np.unique.
-        present = np.zeros(int(group.max()) + 1, dtype=bool)
-        present[group] = True
-        return (np.cumsum(present) - 1)[group], np.flatnonzero(present)
-    groups, index = np.unique(group, return_inverse=True)
-    return index, groups.astype(np.int64)
 
 
 def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

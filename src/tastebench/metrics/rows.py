@@ -31,6 +31,7 @@ import numpy as np
 from tastebench.metrics import click
 from tastebench.metrics.calibration import bins_of, equal_width
 from tastebench.metrics.grammar import Metric, parse_rows
+from tastebench.metrics.groups import dense, mean_by
 from tastebench.metrics.measure import measure
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
@@ -172,11 +173,11 @@ class LabelledRows:
 
     @cached_property
     def _unit(self) -> tuple[np.ndarray, np.ndarray]:
-        return _dense(self.unit)
+        return dense(self.unit)
 
     @cached_property
     def _group(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._unit if self.group is self.unit else _dense(self.group)
+        return self._unit if self.group is self.unit else dense(self.group)
 
 
 class _Column(NamedTuple):
@@ -227,20 +228,20 @@ def measure_rows(
 def _measure(metric: Metric, rows: LabelledRows) -> _Column:
     if metric.info.needs == "ranks":
         of_groups = measure([str(metric)], rows.ranks)[str(metric)]
-        return _means(rows.unit_of_group, of_groups, len(rows.units))
+        return _Column(*mean_by(rows.unit_of_group, of_groups, len(rows.units)))
     return _MEASURES[metric.name](rows)
 
 
 def _gauc(rows: LabelledRows) -> _Column:
     """AUC of each group; a unit is the mean over its groups with both classes."""
     grouped = click.gauc(rows.label, rows.order_as_float32, rows.group_index)
-    return _means(rows.unit_of_group, grouped.values, len(rows.units))
+    return _Column(*mean_by(rows.unit_of_group, grouped.values, len(rows.units)))
 
 
 def _gauc_weighted(rows: LabelledRows) -> _Column:
     """As `_gauc`, where a group counts by its rows."""
     grouped = click.gauc(rows.label, rows.order_as_float32, rows.group_index)
-    return _means(rows.unit_of_group, grouped.values, len(rows.units), grouped.rows)
+    return _Column(*mean_by(rows.unit_of_group, grouped.values, len(rows.units), grouped.rows))
 
 
 def _auc(rows: LabelledRows) -> _Column:
@@ -331,35 +332,7 @@ def _undefined(rows: LabelledRows) -> _Column:
 
 
 def _row_means(rows: LabelledRows, values: np.ndarray) -> _Column:
-    return _means(rows.unit_index, values, len(rows.units))
-
-
-def _means(
-    unit: np.ndarray, values: np.ndarray, n_units: int, weights: np.ndarray | None = None
-) -> _Column:
-    """The weighted mean of each unit's values that are not NaN, and the sum of their weights."""
-    defined = ~np.isnan(values)
-    unit, values = unit[defined], values[defined]
-    weights = np.ones(len(values)) if weights is None else weights[defined]
-    total = np.bincount(unit, weights * values, n_units)
-    weight = np.bincount(unit, weights, n_units)
-    mean = np.full(n_units, np.nan)
-    np.divide(total, weight, out=mean, where=weight > 0)
-    return _Column(mean, weight)
-
-
-def _dense(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ids as 0 .. g - 1 without gaps, and the id that each stands for, ascending."""
-    low = int(ids.min()) if len(ids) else 0
-    span = int(ids.max()) - low + 1 if len(ids) else 0
-    if span <= 4 * len(ids):
-        # Counting is several times faster than the sort in np.unique.
-        shifted = ids - low
-        present = np.zeros(span, dtype=bool)
-        present[shifted] = True
-        return (np.cumsum(present) - 1)[shifted], np.flatnonzero(present) + low
-    found, index = np.unique(ids, return_inverse=True)
-    return index, found.astype(np.int64)
+    return _Column(*mean_by(rows.unit_index, values, len(rows.units)))
 
 
 def _refuse(column: np.ndarray, name: str, bad: np.ndarray, why: str) -> None:

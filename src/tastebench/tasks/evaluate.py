@@ -18,6 +18,7 @@ from tastebench.contracts import (
 )
 from tastebench.errors import ProtocolError
 from tastebench.metrics.grammar import parse_all
+from tastebench.metrics.groups import mean_by
 from tastebench.metrics.measure import measure, weigh
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
@@ -156,33 +157,6 @@ def _repeats(items: np.ndarray) -> int:
     """Slots that name an item an earlier slot of the same list names."""
     ordered = np.sort(items, axis=1)
     return int(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).sum())
-
-
-def mean_by(
-    group: np.ndarray, values: np.ndarray, n_groups: int, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean of each group's values that are not NaN, and the sum of their weights.
-
-    Args:
-        group: Group of each value, integers `[n]`.
-        values: NaN where undefined, float64 `[n]`.
-        n_groups: Number of groups.
-        weights: Above 0 where a value is defined, `[n]`; None counts every value once.
-
-    Returns:
-        Means, NaN where a group has none, and weights, float64 `[n_groups]` each.
-
-    >>> mean_by(np.array([0, 0, 1]), np.array([1.0, 0.0, np.nan]), 2)
-    (array([0.5, nan]), array([2., 0.]))
-    """
-    defined = ~np.isnan(values)
-    group, values = group[defined], values[defined]
-    weights = np.ones(len(values)) if weights is None else weights[defined]
-    total = np.bincount(group, weights * values, n_groups)
-    weight = np.bincount(group, weights, n_groups)
-    mean = np.full(n_groups, np.nan)
-    np.divide(total, weight, out=mean, where=weight > 0)
-    return mean, weight
 
 
 def median_by(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
