@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -308,3 +309,42 @@ def test_what_is_true_of_every_split(events: list[tuple[str, str, int]], kind: A
         assert (np.diff(parts.astype(int))[same_user] >= 0).all()
     if kind == "random":
         assert leakage(data, parts).repeated == 0
+
+
+def test_whole_users_are_in_one_part_and_only_their_last_event_is_asked() -> None:
+    pairs = [(f"u{n}", item) for n in range(10) for item in "abc"]
+    spec = SplitSpec(kind="user", users=(5, 2, 2), seed=1)
+    data = shop(pairs)
+    parts = split(data, spec).reshape(10, 3)
+    kinds = Counter(tuple(row) for row in parts.tolist())
+    assert kinds == {(0, 0, 0): 5, (3, 3, 1): 2, (3, 3, 2): 2, (-1, -1, -1): 1}
+    assert np.array_equal(split(data, spec), parts.ravel())
+    assert not np.array_equal(split(data, spec.model_copy(update={"seed": 2})), parts.ravel())
+    assert leakage(data, parts.ravel(), spec).counts == {
+        "train": 15,
+        "valid": 2,
+        "test": 2,
+        "past": 8,
+        "dropped": 3,
+    }
+
+
+def test_with_fewer_users_than_named_all_parts_shrink_alike() -> None:
+    pairs = [(f"u{n}", "a") for n in range(10)]
+    parts = split(shop(pairs), SplitSpec(kind="user", users=(60, 20, 20)))
+    assert Counter(parts.tolist()) == {0: 6, 1: 2, 2: 2}
+    by_share = split(shop(pairs), SplitSpec(kind="user", ratios=(0.5, 0.2, 0.3)))
+    assert Counter(by_share.tolist()) == {0: 5, 1: 2, 2: 3}
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"kind": "time", "users": (1, 1, 1)}, "users says how many of them"),
+        ({"kind": "user", "users": (1, -1, 1)}, "users says how many of them"),
+        ({"kind": "user", "drop_cold": True}, "tests on people that training does not know"),
+    ],
+)
+def test_a_split_by_users_that_cannot_be_meant_is_refused(spec: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        SplitSpec(**spec)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tastebench.data.card import SplitSpec
+from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.data.dataset import Dataset
 from tastebench.errors import UsageError
 from tastebench.tasks import TASKS, TaskProtocol
@@ -57,11 +57,55 @@ def test_the_least_grade_changes_the_fingerprint_of_a_search(shop: Callable[...,
     assert graded.fingerprint(dataset) != protocol.fingerprint(dataset)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"group": "impression"},
+        {"rows": RowsSpec(source="sampled")},
+        {"rows": RowsSpec(source="sampled", negatives=2)},
+        {"rows": RowsSpec(source="sampled", seed=1)},
+        {"rows": RowsSpec(source="labels", threshold=3.5)},
+    ],
+    ids=str,
+)
+def test_every_field_of_labelled_rows_changes_the_fingerprint(
+    change: dict[str, Any], shop: Callable[..., Dataset]
+) -> None:
+    given: dict[str, Any] = {
+        "task": "ctr",
+        "candidates": "shown",
+        "rows": RowsSpec(source="labels"),
+        "group": "user",
+        "split": SplitSpec(kind="user"),
+        "history_length": 20,
+        "metrics": ("gauc",),
+    }
+    dataset = shop("a x 1, a y 2")
+    base = TaskProtocol(**given).fingerprint(dataset)
+    assert TaskProtocol(**{**given, **change}).fingerprint(dataset) != base
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"candidates": "shown"}, "ctr ranks what was shown, and every other task the whole"),
+        ({"group": "user"}, "group changes nothing in seqrec"),
+        ({"rows": RowsSpec(source="labels")}, "rows changes nothing in seqrec"),
+        ({"metrics": ("gauc",)}, "metric 'gauc' is computed from rows, not from ranks"),
+    ],
+)
+def test_what_belongs_to_labelled_rows_is_refused_elsewhere(
+    change: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        TaskProtocol(**{**BASE, **change})
+
+
 def test_every_field_is_in_a_table_above_or_has_one_value() -> None:
     single = {"candidates", "ties", "behaviour"}
     tried = {
         "task", "split", "history_length", "min_history", "min_grade", "mask_seen", "average",
-        "metrics", "limit",
+        "metrics", "limit", "rows", "group",
     }  # fmt: skip
     assert set(TaskProtocol.model_fields) == tried | single
 
