@@ -10,13 +10,13 @@ from torch import nn
 
 from tastebench.errors import UsageError
 from tastebench.recommenders.ctr.bert_encoder import BertBlock, BertEncoder
+from tastebench.recommenders.ctr.bricks import check_heads
 from tastebench.recommenders.ctr.fastformer import FastAttention, PooledFastformer
 from tastebench.recommenders.ctr.item_operators import FastformerConfig
 from tastebench.recommenders.ctr.layers import (
     AdditiveAttention,
     Dice,
     SelfAttention,
-    check_heads,
     masked_max,
     masked_mean,
     masked_softmax,

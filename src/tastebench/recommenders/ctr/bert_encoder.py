@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention, check_heads
+from tastebench.recommenders.ctr.bricks import check_heads
+from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention
 from tastebench.recommenders.seqrec.transformer import EPSILON, INIT_STD
 from tastebench.training.dropout import Dropout
 

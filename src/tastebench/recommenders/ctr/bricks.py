@@ -47,6 +47,32 @@ class BrickConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def check(self, brick: str, width: int) -> None:
+        """Refuses a width of item and user vectors that these settings do not go with.
+
+        Args:
+            brick: Whose settings they are, for messages.
+            width: The model's.
+
+        Raises:
+            UsageError: Says what does not fit; here everything does.
+        """
+
+
+def check_heads(brick: str, width: int, heads: int) -> None:
+    """Refuses attention heads that do not divide a width.
+
+    Raises:
+        UsageError: They do not; the message names both.
+    """
+    if width % heads:
+        fits = [n for n in range(1, width + 1) if width % n == 0]
+        near = min(fits, key=lambda n: abs(n - heads))
+        raise UsageError(
+            f"{brick}: heads={heads} does not divide the width {width}",
+            fix=f"heads={near} does, or choose a width that is a multiple of {heads}",
+        )
+
 
 class Clicks(NamedTuple):
     """What some users clicked, right-padded.

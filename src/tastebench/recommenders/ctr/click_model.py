@@ -97,6 +97,7 @@ class ClickModel:
         taught[problem.train.item] = True
         taught[problem.history[np.unique(problem.train.context)].values] = True
         content = make_content(items, self.config.text, taught)
+        content = replace(content, history_length=problem.history_length)
         with torch_seeded(trainer.rng("weights")):
             self._network = ClickNetwork(bricks, content, self.config.hidden_size)
         self._history_length = problem.history_length

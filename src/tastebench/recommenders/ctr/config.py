@@ -152,19 +152,23 @@ def bricks_of(config: ClickConfig, representation: str) -> Bricks:
             )
     user, predictor = config.user_operator, config.chosen_predictor
     fit(user, predictor, config.scheme)
-    for operator, _ in items:
+    for operator, settings in items:
         _fit_item(operator, user, predictor)
+        settings.check(operator.name, config.hidden_size)
     if user.reads == "text" and "text" not in forms:
         raise UsageError(
             f"the user operator {user.name} reads the words of what was clicked, and items are "
             f"represented by {representation}",
             fix="representations: [text]",
         )
-    return Bricks(
+    bricks = Bricks(
         items,
         (user, _settings(user, config.user)),
         (predictor, _settings(predictor, config.predictor)),
     )
+    for brick, settings in (bricks.user, bricks.predictor):
+        settings.check(brick.name, config.hidden_size)
+    return bricks
 
 
 def fit(user: UserOperator, predictor: Predictor, scheme: Scheme) -> None:

@@ -34,6 +34,7 @@ class Content:
         vector: Encoded text, float32 `[n, d]`.
         code: Semantic ids, int64 `[n, levels]`.
         code_sizes: Number of codes in each level.
+        history_length: Latest items of a user that user operators are given.
     """
 
     n: int
@@ -43,6 +44,7 @@ class Content:
     vector: np.ndarray | None = None
     code: np.ndarray | None = None
     code_sizes: tuple[int, ...] = ()
+    history_length: int = 20
 
 
 class TextSettings(BaseModel):

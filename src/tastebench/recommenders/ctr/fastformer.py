@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.bert_encoder import FeedForward, Positions, bert_weights
-from tastebench.recommenders.ctr.layers import AdditiveAttention, check_heads, masked_softmax
+from tastebench.recommenders.ctr.bricks import check_heads
+from tastebench.recommenders.ctr.layers import AdditiveAttention, masked_softmax
 from tastebench.recommenders.seqrec.transformer import EPSILON
 from tastebench.training.dropout import Dropout
 

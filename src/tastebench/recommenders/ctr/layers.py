@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.errors import UsageError
 from tastebench.training.dropout import Dropout
 
 
@@ -44,21 +43,6 @@ def masked_max(x: Tensor, mask: Tensor) -> Tensor:
     low = torch.finfo(x.dtype).min
     largest = x.masked_fill(~mask[..., None], low).amax(-2)
     return largest.masked_fill(~mask.any(-1, keepdim=True), 0.0)
-
-
-def check_heads(brick: str, width: int, heads: int, what: str = "width") -> None:
-    """Refuses attention heads that do not divide a width.
-
-    Raises:
-        UsageError: They do not; the message names both.
-    """
-    if width % heads:
-        fits = [n for n in range(1, width + 1) if width % n == 0]
-        near = min(fits, key=lambda n: abs(n - heads))
-        raise UsageError(
-            f"{brick}: heads={heads} does not divide the {what} {width}",
-            fix=f"heads={near} does, or choose a {what} that is a multiple of {heads}",
-        )
 
 
 class AdditiveAttention(nn.Module):

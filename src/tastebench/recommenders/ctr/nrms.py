@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention, check_heads
+from tastebench.recommenders.ctr.bricks import check_heads
+from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention
 from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from tastebench.recommenders.ctr.bricks import BrickConfig, ItemOperator
+from tastebench.recommenders.ctr.bricks import BrickConfig, ItemOperator, check_heads
 from tastebench.recommenders.ctr.variants import VariantConfig
 
 _HERE = "tastebench.recommenders.ctr.item_operators"
@@ -157,6 +157,11 @@ class AttentionConfig(VariantConfig, WordsConfig):
     separators: bool = False
     """A token of its own ends every column."""
 
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide what they make: the model's width, in the reference that of words."""
+        made = width if self.variant == "published" else self.embedding_size or width
+        check_heads(brick, made, self.heads)
+
 
 class TransformerConfig(WordsConfig):
     """A BERT encoder of its own, trained from scratch."""
@@ -179,6 +184,10 @@ class TransformerConfig(WordsConfig):
     separators: bool = False
     """A token of its own ends every column."""
 
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width of the word embeddings."""
+        check_heads(brick, self.embedding_size or width, self.heads)
+
 
 class FastformerConfig(WordsConfig):
     """Fastformer over the words."""
@@ -197,6 +206,10 @@ class FastformerConfig(WordsConfig):
 
     separators: bool = False
     """A token of its own ends every column."""
+
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width of the word embeddings."""
+        check_heads(brick, self.embedding_size or width, self.heads)
 
 
 POOLING = ItemOperator(

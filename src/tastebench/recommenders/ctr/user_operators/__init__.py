@@ -13,7 +13,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from tastebench.errors import UsageError
-from tastebench.recommenders.ctr.bricks import USER_OPERATORS, BrickConfig, UserOperator
+from tastebench.recommenders.ctr.bricks import (
+    USER_OPERATORS,
+    BrickConfig,
+    UserOperator,
+    check_heads,
+)
 from tastebench.recommenders.ctr.item_operators import (
     BERT,
     FASTFORMER_PAPER,
@@ -73,6 +78,10 @@ class UserAttentionConfig(VariantConfig):
     dropout: float = Field(0.2, ge=0, lt=1)
     """Of the heads (published) or of the attention weights (reference, 0.1)."""
 
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width."""
+        check_heads(brick, width, self.heads)
+
 
 class UserGruConfig(VariantConfig):
     """LSTUR's short-term user: the last state of a GRU.
@@ -103,6 +112,10 @@ class UserTransformerConfig(BrickConfig):
     length: int = Field(1024, ge=1)
     """Longest history that has positions."""
 
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width."""
+        check_heads(brick, width, self.heads)
+
 
 class UserFastformerConfig(BrickConfig):
     """Fastformer over what was clicked."""
@@ -121,6 +134,10 @@ class UserFastformerConfig(BrickConfig):
 
     length: int = Field(1024, ge=1)
     """Longest history that has positions."""
+
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width."""
+        check_heads(brick, width, self.heads)
 
 
 class PolyAttentionConfig(VariantConfig):
@@ -240,8 +257,12 @@ class TargetTransformerConfig(BrickConfig):
     readout: Literal["concat", "target"] = "concat"
     """All states end to end, or the candidate's state alone."""
 
-    length: int = Field(20, ge=1)
-    """Longest history."""
+    length: int | None = Field(None, ge=1)
+    """Longest history; None is that of the protocol (20 in the publication)."""
+
+    def check(self, brick: str, width: int) -> None:
+        """The heads divide the width."""
+        check_heads(brick, width, self.heads)
 
 
 TARGET_ATTENTION = UserOperator(
@@ -348,6 +369,12 @@ class LevelsConfig(BrickConfig):
         {"operator": "attention"}, validate_default=True
     )
     """The user operator and its settings; each level has one of its own."""
+
+    def check(self, brick: str, width: int) -> None:
+        """What reads a level goes with the width."""
+        own = {key: value for key, value in self.each.items() if key != "operator"}
+        each = USER_OPERATORS.get(self.each["operator"])
+        each.config(**own).check(f"{brick}: {each.name}", width)
 
 
 LEVELS = UserOperator(

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.bert_encoder import BertEncoder
-from tastebench.recommenders.ctr.bricks import Clicks
+from tastebench.recommenders.ctr.bricks import Clicks, check_heads
 from tastebench.recommenders.ctr.content import Content
-from tastebench.recommenders.ctr.layers import check_heads
 from tastebench.recommenders.ctr.user_operators import TargetTransformerConfig
 from tastebench.recommenders.ctr.user_operators.history import fitted, item_vectors
 
@@ -25,17 +24,17 @@ class TargetTransformer(nn.Module):
     def __init__(self, config: TargetTransformerConfig, content: Content, width: int) -> None:
         super().__init__()
         check_heads(_BRICK, width, config.heads)
-        self.length = config.length
+        self.length = config.length or content.history_length
         self.encoder = BertEncoder(
             width,
-            config.length + 1,
+            self.length + 1,
             layers=config.layers,
             heads=config.heads,
             inner=config.inner_factor * width,
             dropout=config.dropout,
         )
         concat = config.readout == "concat"
-        self.out = nn.Linear((config.length + 1) * width, width) if concat else None
+        self.out = nn.Linear((self.length + 1) * width, width) if concat else None
 
     def forward(self, clicks: Clicks, candidate: Tensor) -> Tensor:
         """Vectors `[b, s, width]` and candidates `[b, width]` to `[b, width]`."""
