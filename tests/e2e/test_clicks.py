@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +95,38 @@ def test_from_impressions_to_a_board(folder: Path) -> None:
     fitted = json.loads(record.read_text(encoding="utf-8"))
     assert fitted["spec"]["params"]["item"]["operator"] == "cnn"
     assert "item operator cnn over text; matching" in fitted["fit"]["notes"]
+
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_the_readme_can_be_typed_as_it_stands(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its import and its plan of own bricks, on files with the usual names of columns."""
+    about = README.read_text(encoding="utf-8").partition("**6. Click models")[2]
+    command, plan = (
+        re.search(rf"^```{kind}\n(.*?)^```", about, re.M | re.S) for kind in ("", "yaml")
+    )
+    assert command is not None and plan is not None
+    usual = {"nid,": "item_id,", "headline": "title"}
+    other = {"uid,nid,at": "user_id,item_id,timestamp"}
+    for name, columns in (("items.csv", usual), ("shown.csv", other)):
+        text = (folder / name.replace("items", "news")).read_text(encoding="utf-8")
+        for theirs, ours in columns.items():
+            text = text.replace(theirs, ours, 1)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "plan.yaml").write_text(plan[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASTEBENCH_HOME", str(tmp_path / "home"))
+    assert main(shlex.split(command[1].replace("\\\n", " "))[1:]) == 0
+    assert main(["run", "plan.yaml", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    for model in ("nrms(text)", "dcnv2", "bricks(text)"):
+        assert f"my-shop {model} seed 0" in told
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

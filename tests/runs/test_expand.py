@@ -184,6 +184,76 @@ def test_a_run_with_an_unknown_revision_is_always_done_again(tiny: Dataset) -> N
 
 
 @pytest.mark.parametrize(
+    ("choice", "plans", "found"),
+    [
+        ({"item": "cnn", "predictor": "dot"}, None, ["text"]),
+        ({"user": "flatten-transformer", "predictor": "dot"}, None, ["text"]),
+        ({"item": "vector"}, None, ["vector"]),
+        ({"item": "id"}, None, ["id"]),
+        ({"predictor": "dot"}, None, ["id"]),
+        ({"item": "cnn"}, ["id", "text", "id+text"], ["text", "id+text"]),
+        ({"predictor": "dot"}, ["id", "text"], ["id", "text"]),
+        ({"name": "naml", "params": {"item": "attention"}}, ["id", "text"], ["text"]),
+        ({"name": "naml"}, ["id", "text"], ["id", "text"]),
+    ],
+)
+def test_bricks_are_fed_with_what_they_read(
+    tiny: Dataset, choice: dict[str, Any], plans: list[str] | None, found: list[str]
+) -> None:
+    """An operator of words need not be told to read words."""
+    plan = {"tasks": ["ctr"], "encoders": ["good"], "recommenders": [choice]}
+    runs = expanded(tiny, **plan, **({"representations": plans} if plans else {})).runs
+    assert [run.spec.representation for run in runs] == found
+
+
+@pytest.mark.parametrize(
+    ("choice", "plan", "message"),
+    [
+        (
+            {"item": "cnn", "representations": ["id"]},
+            {},
+            "the item operator cnn reads text, and items are represented by id",
+        ),
+        (
+            {"item": "cnn"},
+            {"representations": ["id"]},
+            "the item operator cnn reads text, and items are represented by id",
+        ),
+        (
+            {"name": "nrms", "grid": {"hidden_size": [64, 100]}},
+            {},
+            "attention: heads=16 does not divide the width 100",
+        ),
+        (
+            {
+                "name": "bricks",
+                "grid": {"user": ["pooling", {"operator": "attention", "heads": 7}]},
+            },
+            {},
+            "attention: heads=7 does not divide the width 64",
+        ),
+        (
+            {"name": "bricks", "grid": {"negatives": [0, 4], "predictor": ["dot", "din"]}},
+            {},
+            "the predictor din reads a user as sequence",
+        ),
+        ("uist", {}, "uist would read items by their code, which is not in this version"),
+        (
+            {"name": "dnn", "representations": ["id", "code"]},
+            {},
+            "dnn would read items by their code, which is not in this version: there are id, text",
+        ),
+    ],
+)
+def test_what_no_model_can_be_is_refused_with_the_reason(
+    tiny: Dataset, choice: Any, plan: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        expanded(tiny, tasks=["ctr"], recommenders=[choice], **plan)
+    assert message in caught.value.what
+
+
+@pytest.mark.parametrize(
     ("plan", "message"),
     [
         ({"recommenders": ["alpharc"]}, "unknown recommender 'alpharc': did you mean alpharec"),

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tastebench.contracts import EncoderCard, Role
+from tastebench.contracts import FORMS, EncoderCard, Role
 from tastebench.data.dataset import Dataset
+from tastebench.errors import UsageError
 from tastebench.runs.encode import EncodeJob, encode
 from tastebench.runs.job import Surroundings
-from tastebench.runs.material import Vectors, items_for
+from tastebench.runs.material import MADE, Vectors, items_for
 from tastebench.runs.spec import RunSpec
 
 
@@ -44,3 +45,17 @@ def test_items_know_whether_their_vectors_are_nested(
     items = items_for(spec, tiny, Vectors.read(job.result))
     assert items.nested is nested
     assert items.vector is not None and items.vector.shape == (tiny.n_items, 3)
+
+
+@pytest.mark.parametrize("form", sorted(MADE - {"vector", "truth"}))
+def test_forms_that_are_made(tiny: Dataset, form: str) -> None:
+    spec = RunSpec(task="ctr", dataset="tiny", recommender="dnn", representation=form)
+    assert items_for(spec, tiny, None).forms == (form,)
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMS) - MADE))
+def test_forms_that_are_not_made_are_refused(tiny: Dataset, form: str) -> None:
+    """Plans are refused before: this is for who builds a run by hand."""
+    spec = RunSpec(task="ctr", dataset="tiny", recommender="dnn", representation=form)
+    with pytest.raises(UsageError, match=f"items have no form '{form}' here"):
+        items_for(spec, tiny, None)

@@ -17,7 +17,7 @@ from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
 from tastebench.runs.guard import check_texts
-from tastebench.runs.material import texts_left_open
+from tastebench.runs.material import MADE, texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
 from tastebench.runs.record import Budget
 from tastebench.runs.spec import RunSpec
@@ -190,8 +190,9 @@ def _runs_of(
         card = resources.recommender(choice.name)
         for representation in representations(plan, choice, card):
             forms = representation.split("+")
+            _check_forms(card, forms)
             if card.check is not None:
-                _check_together(card, choice, representation)
+                _check_together(plan, card, choice, representation)
             if "truth" in forms and dataset.card.generator is None:
                 notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
                 continue
@@ -202,15 +203,30 @@ def _runs_of(
                 )
 
 
-def _check_together(card: RecommenderCard, choice: RecommenderChoice, representation: str) -> None:
+def _check_forms(card: RecommenderCard, forms: Sequence[str]) -> None:
+    for form in forms:
+        if form not in MADE:
+            raise UsageError(
+                f"{card.name} would read items by their {form}, which is not in this version: "
+                f"there are {', '.join(sorted(MADE))}",
+                fix="leave it out, or choose another of its representations",
+            )
+
+
+def _check_together(
+    plan: Plan, card: RecommenderCard, choice: RecommenderChoice, representation: str
+) -> None:
+    """Settings, those of a grid among them, go with each other and with the representation."""
     assert card.check is not None
-    resolve(card, choice.params)  # says better what is wrong with a single value
-    try:
-        card.check(card.config(**choice.params), representation)
-    except UsageError as error:
-        raise UsageError(
-            error.what, where=f"recommender {choice.name} over {representation}", fix=error.fix
-        ) from error
+    for setting in combinations(searched(plan, choice, card)):
+        params = {**choice.params, **setting}
+        resolve(card, params)  # says better what is wrong with a single value
+        try:
+            card.check(card.config(**params), representation)
+        except UsageError as error:
+            raise UsageError(
+                error.what, where=f"recommender {choice.name} over {representation}", fix=error.fix
+            ) from error
 
 
 def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:
@@ -232,15 +248,36 @@ def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderCho
 def representations(
     plan: Plan, choice: RecommenderChoice, card: RecommenderCard
 ) -> tuple[str, ...]:
-    """What a recommender is fed with: its choice's, else the plan's, else its default."""
+    """What a recommender is fed with: its choice's, else the plan's, else its default.
+
+    Of the plan's and its own those that go with its settings: an operator of words reads words
+    without being told to.
+    """
     for wanted in choice.representations or ():
         if wanted not in card.representations:
             raise UsageError(
                 f"{card.name} does not take {wanted!r}: "
                 f"{did_you_mean(wanted, card.representations)}"
             )
+    if choice.representations:
+        return choice.representations
     accepted = tuple(r for r in plan.representations or () if r in card.representations)
-    return choice.representations or accepted or card.representations[:1]
+    fitting = tuple(r for r in accepted or card.representations if _fits(card, choice, r))
+    if accepted:
+        return fitting or accepted  # with none left, the plan's own are told why
+    return (fitting or card.representations)[:1]
+
+
+def _fits(card: RecommenderCard, choice: RecommenderChoice, representation: str) -> bool:
+    """Whether the settings of a choice go with a representation."""
+    if card.check is None:
+        return True
+    resolve(card, choice.params)
+    try:
+        card.check(card.config(**choice.params), representation)
+    except UsageError:
+        return False
+    return True
 
 
 def _check_representations(plan: Plan) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tastebench.tasks import QueryForms
 
 
+MADE = frozenset({"id", "text", "vector", "truth"})
+"""Forms of items that `items_for` makes."""
+
+
 @dataclass(frozen=True)
 class Vectors:
     """What the encode step leaves for the runs that use its vectors.
