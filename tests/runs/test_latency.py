@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,9 @@ def test_the_first_rows_warm_up_and_a_spent_budget_still_times_one() -> None:
 
 
 def test_cold_adds_the_encoding_of_the_same_requests() -> None:
-    measured = latency.measure(lambda row: None, np.arange(50), 10.0, encode_ms=[1000.0, 1000.0])
+    measured = latency.measure(
+        lambda row: None, np.arange(50), 10.0, encode_ms=[1000.0, 1000.0], list_length=10
+    )
     assert measured is not None and measured.cold is not None
     assert measured.cached.n == 50
     assert measured.cold.n == 2
@@ -32,12 +36,46 @@ def test_cold_adds_the_encoding_of_the_same_requests() -> None:
 
 @pytest.mark.parametrize(("rows", "budget"), [(np.arange(0), 1.0), (np.arange(5), 0.0)])
 def test_nothing_to_time_is_no_latency(rows: np.ndarray, budget: float) -> None:
-    assert latency.measure(lambda row: None, rows, budget, None) is None
+    assert latency.measure(lambda row: None, rows, budget, None, list_length=10) is None
 
 
 def test_without_an_encoder_there_is_no_cold() -> None:
-    measured = latency.measure(lambda row: None, np.arange(5), 1.0, None)
-    assert measured is not None and measured.cold is None
+    measured = latency.measure(lambda row: None, np.arange(5), 1.0, None, list_length=10)
+    assert measured is not None and measured.cold is None and measured.users_cached is None
+
+
+def test_what_is_kept_is_timed_apart_and_items_stay_kept() -> None:
+    """Each way of keeping takes its own time, users only where they were asked about before."""
+    now = ["items"]
+    known: set[int] = set()
+
+    def ask(row: int) -> None:
+        took = {"nothing": 0.02, "items": 0.004, "users": 0.0}[now[-1]]
+        if now[-1] == "users" and row not in known:
+            took = 0.004
+            known.add(row)
+        time.sleep(took)
+
+    measured = latency.measure(ask, np.arange(6), 10.0, None, list_length=1, keep=now.append)
+    assert measured is not None and measured.cold is not None
+    assert measured.users_cached is not None
+    assert now == ["items", "users", "nothing", "items"]
+    assert measured.cold.p50 >= 20 > measured.cached.p50 >= 4 > measured.users_cached.p50
+    assert measured.cold.n == measured.cached.n == measured.users_cached.n == 6
+
+
+def test_a_spent_budget_times_users_that_were_asked_about() -> None:
+    known: set[int] = set()
+
+    def ask(row: int) -> None:
+        if now[-1] == "users":
+            again.append(row in known)
+            known.add(row)
+
+    now, again = ["items"], list[bool]()
+    measured = latency.measure(ask, np.arange(20), 1e-9, None, list_length=1, keep=now.append)
+    assert measured is not None and measured.users_cached is not None
+    assert measured.users_cached.n == 1 and again[-1]
 
 
 def test_percentiles_are_those_of_the_sample() -> None:

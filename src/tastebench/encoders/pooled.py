@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -89,8 +90,8 @@ class PooledEncoder:
         if pooling is not None and pooling not in POOLINGS:
             raise UsageError(f"no pooling {pooling!r}: {did_you_mean(pooling, POOLINGS)}")
         self.folder = folder
-        self.device = choose_device(device)
-        self.precision = allowed_precision(precision, self.device)
+        self._asked = device if device == "auto" else choose_device(device)
+        self._wanted: Precision = precision
         self.pooling = pooling or default_pooling(folder)
         self._limit = input_limit(folder, max_tokens)
         self._prefix: dict[Role, str] = {"item": item_prefix, "query": query_instruction or ""}
@@ -107,10 +108,19 @@ class PooledEncoder:
             pooling=self.pooling,
             query_instruction=query_instruction,
         )
-        self._stored = precision == "auto"
         self._source: TextModel | None = None
         self._dtype = "float32"
         self._tokens = 0
+
+    @cached_property
+    def device(self) -> str:
+        """Where it computes. Only who encodes needs to know: finding out loads torch."""
+        return choose_device(self._asked)
+
+    @cached_property
+    def precision(self) -> str:
+        """What its vectors may be computed in."""
+        return allowed_precision(self._wanted, self.device)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Loads the model and settles, on some of `texts`, how to compute.
@@ -121,7 +131,7 @@ class PooledEncoder:
         if self._source is not None:
             return
         self._source = load_text_model(self.folder)
-        model = ready(self._source.model, self.device, stored=self._stored)
+        model = ready(self._source.model, self.device, stored=self._wanted == "auto")
         if self._both_ways:
             _open_both_ways(model, self.folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,15 +72,24 @@ class SentenceEncoder:
         item_prefix: str | None = None,
     ) -> None:
         self.folder = folder
-        self.device = choose_device(device)
+        self._asked = device if device == "auto" else choose_device(device)
         self._prompts = _given(query=query_instruction, document=item_prefix)
         self.card = card or _read_card(folder, self._prompts)
         self._wanted = precision
-        self.precision = allowed_precision(precision, self.device)
         self._model: SentenceTransformer | None = None
         self._dtype = "float32"
         self._fast = False
         self._tokens = 0
+
+    @cached_property
+    def device(self) -> str:
+        """Where it computes. Only who encodes needs to know: finding out loads torch."""
+        return choose_device(self._asked)
+
+    @cached_property
+    def precision(self) -> str:
+        """What its vectors may be computed in."""
+        return allowed_precision(self._wanted, self.device)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Loads the model and settles, on some of `texts`, how to compute.
