@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from scipy.special import expit
 
 from tastebench.cli import main
+from tastebench.metrics.click import auc, ece, f1, logloss
 from tastebench.recommenders.ctr.bricks import PREDICTORS, Predictor
 from tastebench.recommenders.ctr.predictors.settings import DotConfig
 
@@ -95,6 +98,28 @@ def test_from_impressions_to_a_board(folder: Path) -> None:
     fitted = json.loads(record.read_text(encoding="utf-8"))
     assert fitted["spec"]["params"]["item"]["operator"] == "cnn"
     assert "item operator cnn over text; matching" in fitted["fit"]["notes"]
+    for row in rows:
+        [record] = folder.glob(f"results/clicks/**/{row}-*/**/record.json")
+        check_what_lies_beside(record)
+
+
+def check_what_lies_beside(record: Path) -> None:
+    """Every score, how far scores mean it, and the latency with all that can be kept or not."""
+    told = json.loads(record.read_text(encoding="utf-8"))
+    scores = pl.read_parquet(record.parent / "predictions.parquet")
+    assert scores.columns == ["user_id", "group", "item_id", "label", "score"]
+    assert len(scores) == 90
+    label, probability = scores["label"].to_numpy(), expit(scores["score"].to_numpy())
+    for name, metric in (("logloss", logloss), ("ece", ece), ("f1", f1), ("auc", auc)):
+        assert told["metrics"][name]["mean"] == pytest.approx(metric(label, probability))
+    bins = pl.read_parquet(record.parent / "calibration.parquet")
+    assert bins["rows"].sum() == 90
+    clicked = (bins["rows"] * bins["rate"].fill_nan(0)).sum()
+    assert clicked == pytest.approx(scores["label"].sum())
+    latency = told["cost"]["latency"]
+    assert latency["cached"]["n"] >= 1
+    kept = latency["users_cached"] is not None and latency["cold"] is not None
+    assert kept == (told["spec"]["recommender"] == "bricks")
 
 
 README = Path(__file__).resolve().parents[2] / "README.md"
