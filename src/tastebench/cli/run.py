@@ -14,6 +14,7 @@ import typer
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
+    from tastebench.api import Results
     from tastebench.runs.execute import Options, Todo
     from tastebench.runs.plan import Plan
 
@@ -222,7 +223,7 @@ def finish(todo: Todo, as_json: bool, hint: str | None = None) -> None:
 
     results = results_of(todo)
     if any(record.partial for record in results.records):
-        _print_partial(results.to_frame(), as_json)
+        _print_partial(results, as_json)
     else:
         _print_board(results.board(), as_json)
     typer.echo(f"\nrecords: {results.folder}", err=True)
@@ -252,16 +253,23 @@ def _print_board(board: Any, as_json: bool) -> None:
     print_board(board, output_console())
 
 
-def _print_partial(frame: Any, as_json: bool) -> None:
+def _print_partial(results: Results, as_json: bool) -> None:
     """A partial result is no board: the plain numbers, and that they are partial."""
     typer.echo("partial (--limit): these numbers are for trying out and on no board", err=True)
     if as_json:
-        typer.echo(json.dumps({"partial": True, "rows": frame.to_dicts()}, default=str))
+        rows = results.to_frame().to_dicts()
+        typer.echo(json.dumps({"partial": True, "rows": rows}, default=str))
         return
-    for row in frame.to_dicts():
-        if row["metric"] is not None:
-            name = f"{row['task']} {row['recommender']} {row['encoder'] or ''}".strip()
-            typer.echo(f"{name}: {row['metric']} {row['mean']} (n={row['n']})")
+    for record in results.records:
+        spec = record.spec
+        for group, metrics in ((None, record.metrics), *record.groups.items()):
+            task = f"{spec.task}:{group}" if group else spec.task
+            for name, value in metrics.items():
+                mean = "undefined" if value.mean is None else f"{value.mean:.4f}"
+                typer.echo(
+                    f"{task} {spec.dataset} {spec.label} seed {spec.seed}: {name} {mean} "
+                    f"(n={value.n})"
+                )
 
 
 # ---------------------------------------------------------------------------------------- dry run
