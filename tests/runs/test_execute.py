@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
 import tastebench as tb
 from tastebench.contracts import FitReport, Items, Queries, Trainer
@@ -218,6 +220,46 @@ class Longest:
 
     def scores(self, queries: Queries, items: slice) -> np.ndarray:
         return np.tile(np.arange(self.n, dtype=np.float32)[items], (len(queries), 1))
+
+
+class Placed(BaseModel):
+    """Settings of which one is a folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str = "none"
+
+
+class FromFolder(Longest):
+    """Reads a file of the folder that it was set to."""
+
+    def __init__(self, config: Placed) -> None:
+        self.sign = float((Path(config.folder) / "sign").read_text())
+
+    @override
+    def scores(self, queries: Queries, items: slice) -> np.ndarray:
+        return self.sign * super().scores(queries, items)
+
+
+def test_a_folder_in_a_grid_is_found_again_by_other_seeds_and_in_no_record(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    for name, sign in (("up", "1"), ("down", "-1")):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "sign").write_text(sign)
+    folders = [str(tmp_path / "models" / name) for name in ("up", "down")]
+    card = tb.as_recommender(
+        FromFolder, "from-folder", tasks=["cf"], representations=["id"], config=Placed
+    )
+    plan = {**CHEAP, "recommenders": [card], "grid": {"folder": folders}, "seeds": [0, 1]}
+    first, second = run(plan, tmp_path / "out").records
+    assert first.error is None and second.error is None
+    assert first.spec.params == second.spec.params
+    assert [trial.params for trial in first.trials] == [{"folder": "up"}, {"folder": "down"}]
+    assert first.metrics["ndcg@10"].mean == second.metrics["ndcg@10"].mean
+    for written in (tmp_path / "out" / "study").rglob("*"):
+        if written.is_file():
+            assert str(tmp_path).encode() not in written.read_bytes(), written
 
 
 def test_objects_are_encoders_and_recommenders(tiny: Dataset, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tastebench import files
 from tastebench.errors import TastebenchError
 from tastebench.runs import environment
 from tastebench.runs.job import Job
-from tastebench.runs.record import Cost, Failure, MetricValue, Record
+from tastebench.runs.record import Cost, Failure, MetricValue, Record, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,12 +57,12 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
         "preliminary": job.preliminary,
         "suite": job.suite,
         "row_by": job.row_by,
-        "spec": run.spec.model_copy(update={"params": named(params)}),
+        "spec": run.spec.model_copy(update={"params": named(params), "grid": named(run.spec.grid)}),
         "given": named(run.given),
         "spec_hash": run.spec_hash,
         "protocol": run.protocol.model_dump(mode="json"),
         "protocol_id": run.protocol_id,
-        "budget": run.budget,
+        "budget": run.budget.model_copy(update={"grid": named(run.budget.grid)}),
         "budget_id": run.budget_id,
         "kind": run.kind,
         "headline": run.headline,
@@ -78,6 +78,12 @@ def named(value: Any) -> Any:
     if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
         return Path(value).name
     return value
+
+
+def told(trial: Trial) -> Trial:
+    """A trial as it stands beside a record."""
+    error = None if trial.error is None else without_folders(trial.error)
+    return trial.model_copy(update={"params": named(trial.params), "error": error})
 
 
 def intervals(evaluation: Evaluation, seed: int) -> dict[str, MetricValue]:

@@ -19,6 +19,7 @@ from tastebench.runs.compose import (
     leaks,
     now,
     number,
+    told,
 )
 from tastebench.runs.energy import OF_A_RUN, measure
 from tastebench.runs.expand import combinations, resolve
@@ -93,6 +94,7 @@ class _Performance:
         with measure(self.job.meter, OF_A_RUN, self.job.energy, begun=begun) as reading:
             self.around.tell("fitting")
             tuned = self._tune()
+            tuned = replace(tuned, trials=tuple(map(told, tuned.trials)))
             self.around.tell("evaluating")
             clock = time.perf_counter()
             asked = self._ask("test")
@@ -146,7 +148,9 @@ class _Performance:
                 f"the search on seed {self.spec.tuned_on} failed, so its winner cannot be reused",
                 fix="mend that run and repeat with --redo failed",
             )
-        return {key: record.spec.params[key] for key in self.spec.grid}
+        # By its place in the grid: the record has no folder's path, which a setting may be.
+        chosen = next(place for place, trial in enumerate(record.trials) if trial.chosen)
+        return combinations(self.spec.grid)[chosen]
 
     def _fit(self, params: dict[str, Any], folder: Path) -> Fitted:
         from tastebench.recommenders import build_recommender
