@@ -17,6 +17,7 @@ from tastebench.recommenders import get_recommender
 from tastebench.recommenders.ctr.bricks import ITEM_OPERATORS, PREDICTORS, USER_OPERATORS
 from tastebench.recommenders.ctr.click_model import ClickModel
 from tastebench.recommenders.ctr.config import bricks_of
+from tastebench.recommenders.ctr.recipes import RECIPES
 from tastebench.testing.tiny import tiny
 from tastebench.training.fit import FabricTrainer
 
@@ -116,6 +117,23 @@ def test_every_item_operator_is_read_by_some_model() -> None:
         user, predictor = ("levels", "mixture") if levels else ("pooling", "dot")
         made = bricks_of(bricks(item=name, user=user, predictor=predictor), operator.reads)
         assert [brick.name for brick, _ in made.items] == [name]
+
+
+def test_no_two_published_models_are_the_same() -> None:
+    """ONCE trains adapters of a language model where PLM-NR trains its last layers."""
+    made: dict[str, str] = {}
+    for recipe in RECIPES:
+        card = get_recommender(recipe.name)
+        config = card.config()
+        bricks = bricks_of(config, card.representations[0])
+        parts = [
+            f"{brick.name} {settings.model_dump_json()}"
+            for brick, settings in (*bricks.items, bricks.user, bricks.predictor)
+        ]
+        if recipe.name != "bricks":  # is what one makes of it
+            made[recipe.name] = f"{parts} {config.negatives}"
+    assert len(set(made.values())) == len(made)
+    assert '"lora_rank":32' in made["once"] and '"lora_rank":null' in made["plm-nr"]
 
 
 def test_what_goes_together_is_known_without_torch() -> None:

@@ -160,12 +160,11 @@ RECIPES = (
         "once",
         "a large language model over words, lower layers frozen, LoRA above (DIRE)",
         "Liu et al., ONCE, WSDM 2024",
-        reads={"text": "language-model"},
         user="additive-attention",
         predictor="dot",
         representations=WORDS_ALONE,
         negatives=4,
-        defaults=_LANGUAGE_MODEL,
+        defaults={**_LANGUAGE_MODEL, "item": {"operator": "language-model", "lora_rank": 32}},
     ),
     Recipe(
         "iisan",
