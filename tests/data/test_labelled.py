@@ -254,6 +254,41 @@ def test_drawn_negatives_share_part_and_history_with_their_click() -> None:
     assert found != rows_of(data, other, SplitSpec(kind="last_out"))
 
 
+def test_a_history_has_nothing_that_a_later_part_asks_about() -> None:
+    """Where parts lie among each other, what came before a row is not all that it may know."""
+    parts = [("a", "train"), ("b", "test"), ("c", "valid"), ("d", "train"), ("e", "test")]
+    own, told = SplitSpec(kind="given"), ["", "a", "a", "a", "abcd"]
+    split = log([("u", item, part) for item, part in parts], ["user_id", "item_id", "part"])
+    clicks = [("u", item, 10 * n, 1) for n, (item, _) in enumerate(parts)]
+    drawn = shop(interactions=log(clicks, TIMED).drop("label"), split=split)
+    found = rows_of(drawn, RowsSpec(source="sampled", negatives=1), own)
+    assert [row[4] for row in found[::2]] == told == [row[4] for row in found[1::2]]
+    split = pl.concat([split, log([("u", "f", "test")], ["user_id", "item_id", "part"])])
+    judged = shop(interactions=log([*clicks, ("u", "f", 99, 0)], TIMED), split=split)
+    assert [row[4] for row in rows_of(judged, LABELS, own)] == [*told, "abcde"]
+    lists = [(str(n), "u", item, 10 * n, 1, part) for n, (item, part) in enumerate(parts)]
+    shown = shop(impressions=log(lists, ["impression_id", *TIMED, "part"]))
+    assert [row[4] for row in rows_of(shown, SHOWN, own)] == told
+    beside = log([(u, i, t) for u, i, t, _ in clicks], TIMED[:3])
+    both = shop(impressions=shown.tables.impressions, interactions=beside)
+    assert [row[4] for row in rows_of(both, SHOWN, own)] == told
+    no_order = shop(
+        impressions=shown.tables.impressions.drop("time"),  # type: ignore[union-attr]
+    )
+    assert [row[4] for row in rows_of(no_order, SHOWN, own)] == told
+
+
+def test_random_pairs_are_told_apart_by_what_is_trained_on() -> None:
+    rows = [(f"u{n % 5}", item, n) for n, item in enumerate(LETTERS[:6] * 5)]
+    data = shop(interactions=log(rows, ["user_id", "item_id", "time"]))
+    spec = SplitSpec(kind="random", by="all", ratios=(0.6, 0.2, 0.2))
+    found = rows_of(data, RowsSpec(source="sampled", negatives=1), spec, 3)
+    asked = {(row[0], row[1]): row[3] for row in found if row[2]}
+    known = [(row[3], asked[row[0], item]) for row in found for item in row[4]]
+    assert {(0, 0), (2, 2), (2, 0)} <= set(known)
+    assert all(part >= other for part, other in known)
+
+
 def test_where_nothing_is_in_order_a_history_is_the_other_training_items() -> None:
     rows = [("u", item, 0) for item in "abcd"] + [("v", item, 0) for item in "ef"]
     parts = ["train", "train", "train", "test", "train", "valid"]
@@ -273,6 +308,8 @@ def test_where_nothing_is_in_order_a_history_is_the_other_training_items() -> No
         ("f", 1, 1, "e"),
     ]
     assert all(a[4] == b[4] for a, b in zip(found[::2], found[1::2], strict=True))
+    short = rows_of(data, RowsSpec(source="sampled", negatives=1), SplitSpec(kind="given"), 2)
+    assert [row[4] for row in short[::2]] == ["bc", "ac", "ab", "bc", "", "e"]
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,7 +2,8 @@
 
 Rows come from impressions, from labels or ratings, or from interactions with drawn negatives
 (`RowsSpec`). What a user had before a row lies strictly before it in time, so that what was clicked
-in one list is in no history of that list; without times, in earlier rows.
+in one list is in no history of that list; without times, in earlier rows. Where a split lays parts
+among each other (`random`, `given`), a history has nothing that a later part asks about.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import polars as pl
 
 from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.data.dataset import Dataset, Events, positions
+from tastebench.data.histories import events_of, known_before, other_training
 from tastebench.data.schema import PARTS
 from tastebench.data.split import TEST, TRAIN, VALID, cut, known_alone, split, user_parts
 from tastebench.errors import DataError, UsageError
@@ -129,9 +131,11 @@ def _shown(dataset: Dataset, spec: SplitSpec, length: int) -> tuple[Labelled, Ra
         context, history = events.user, _given_histories(dataset).tail(length)
     elif events.time is None or dataset.tables.interactions is None:
         asked, taken = _by_list(dataset, events, label, impression)
-        context, history = _taken_before(asked, taken, length)
+        context, history = known_before(asked, part, taken, part[taken.row], spec, length)
     else:
-        context, history = _taken_before(events, dataset.events(), length)
+        taken = dataset.events()
+        asked_in = _asked_in(taken, events, np.where(label == 1, part, TRAIN), dataset.n_items)
+        context, history = known_before(events, part, taken, asked_in, spec, length)
     return Labelled(events.user, events.item, label, impression, part, context), history
 
 
@@ -140,6 +144,8 @@ def _by_list(
 ) -> tuple[Events, Events]:
     """Impressions and those of them that were clicked; without times a list's is its first row.
 
+    `row` of what was clicked is its place among the impressions.
+
     Interactions that say that nothing is in order are believed: then nobody has a history.
     """
     if events.time is None and (dataset.tables.interactions is None or in_order(dataset)):
@@ -147,11 +153,18 @@ def _by_list(
         np.minimum.at(first, impression, events.row)
         events = events._replace(time=first[impression])
     if events.time is None:
-        return events, events
+        return events, events._replace(row=np.arange(len(events.row)))
     clicked = np.flatnonzero(label == 1)
     clicked = clicked[np.lexsort((events.row[clicked], events.time[clicked], events.user[clicked]))]
     taken = Events(events.user[clicked], events.item[clicked], events.time[clicked], clicked)
     return events, taken
+
+
+def _asked_in(taken: Events, shown: Events, part: np.ndarray, n_items: int) -> np.ndarray:
+    """The last part in which the pair of each event was shown, train where in none, int8 `[n]`."""
+    pair, asked = taken.user * n_items + taken.item, shown.user * n_items + shown.item
+    valid, test = (np.isin(pair, asked[part == one]) for one in (VALID, TEST))
+    return np.select([test, valid], [TEST, VALID], TRAIN).astype(np.int8)
 
 
 def _shown_parts(
@@ -227,41 +240,17 @@ def _judged(
         part = user_parts(events.user, spec)
     else:
         part = cut(dataset, events, spec)
-    taken = Events(*(None if a is None else a[value == 1] for a in events))  # type: ignore[arg-type]
+    taken = events_of(events, value == 1)
     if events.time is None:
         # Without times a row's place is its time: rows are in order already.
         events, taken = _by_row(events, frame), _by_row(taken, frame)
-    context, history = _taken_before(events, taken, length)
+    context, history = known_before(events, part, taken, part[value == 1], spec, length)
     nowhere = np.full(len(value), -1, dtype=np.int64)
     return Labelled(events.user, events.item, value, nowhere, part, context), history
 
 
 def _by_row(events: Events, frame: pl.DataFrame) -> Events:
     return events._replace(time=frame["row"].to_numpy()[events.row])
-
-
-def _taken_before(asked: Events, taken: Events, length: int) -> tuple[np.ndarray, Ragged]:
-    """For every row what its user had taken strictly before its time.
-
-    Args:
-        asked: Rows in question, by user.
-        taken: What was taken, by user, then time.
-        length: Latest items kept.
-
-    Returns:
-        The context of each row, int64, and the distinct histories.
-    """
-    if asked.time is None or taken.time is None:
-        # Nothing says what came first.
-        none = np.zeros(len(asked.user), dtype=np.int64)
-        return none, Ragged(np.empty(0, dtype=np.int32), np.zeros(2, dtype=np.int64))
-    moments = np.unique(np.concatenate([asked.time, taken.time]))
-    taken_key = taken.user * len(moments) + np.searchsorted(moments, taken.time)
-    asked_key = asked.user * len(moments) + np.searchsorted(moments, asked.time)
-    keys, context = np.unique(asked_key, return_inverse=True)
-    end = np.searchsorted(taken_key, keys)
-    first = np.searchsorted(taken_key, keys // len(moments) * len(moments))
-    return context, Ragged.windows(taken.item, end, np.minimum(end - first, length))
 
 
 # ---------------------------------------------------------------------------------- drawn negatives
@@ -280,12 +269,15 @@ def _drawn(
     each = item.shape[1]
     label = np.zeros(item.shape, dtype=np.int8)
     label[:, 0] = 1
-    if in_order(dataset):
-        place = asked - np.searchsorted(events.user, events.user[asked])
-        history = Ragged.windows(events.item, asked, np.minimum(place, length))
-    else:
-        history = _other_training(events, part == TRAIN, asked).tail(length)
     own = np.arange(len(asked))
+    if in_order(dataset):
+        # Between equal times the raw row decides, so that the place tells what came before.
+        placed = events._replace(time=np.arange(len(events.user)))
+        context, history = known_before(
+            events_of(placed, asked), part[asked], placed, part, spec, length
+        )
+    else:
+        context, history = own, other_training(events, part == TRAIN, asked, length)
     return (
         Labelled(
             np.repeat(events.user[asked], each),
@@ -293,7 +285,7 @@ def _drawn(
             label.ravel(),
             np.repeat(own, each),
             np.repeat(part[asked], each),
-            np.repeat(own, each),
+            np.repeat(context, each),
         ),
         history,
     )
@@ -306,18 +298,6 @@ def in_order(dataset: Dataset) -> bool:
         (not frame["time"].null_count() and frame["time"].n_unique() > 1)
         or frame["row"].n_unique() > 1
     )
-
-
-def _other_training(events: Events, train: np.ndarray, asked: np.ndarray) -> Ragged:
-    """The training items of each asked event's user, itself left out: where nothing is in order.
-
-    A click and the negatives drawn to it have the same, so that nothing in it tells them apart.
-    """
-    taken, user = np.flatnonzero(train), events.user[train]
-    first, last = (np.searchsorted(user, events.user[asked], side) for side in ("left", "right"))
-    found = Ragged.windows(taken, last, last - first)
-    other = found.values != np.repeat(asked, found.lengths)
-    return Ragged.from_rows(found.rows[other], events.item[found.values[other]], len(asked))
 
 
 def draw_untaken(
