@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import tastebench as tb
@@ -16,6 +17,8 @@ from tastebench.data.provenance import Provenance
 from tastebench.data.split import TEST, default_split, split
 from tastebench.errors import ProtocolError
 from tastebench.runs import expand
+from tastebench.runs.guard import check_texts
+from tastebench.tasks import TASKS
 
 PLAN: dict[str, Any] = {
     "name": "study",
@@ -67,3 +70,44 @@ def test_texts_from_training_rows_run(tiny: Dataset, tmp_path: Path) -> None:
     titled_by_a_model(tiny, rows)
     [record] = tb.run(PLAN, out=tmp_path / "out", workers=1, progress=False).records
     assert record.status == "ok", record.error
+
+
+def shown_and_titled(tiny: Dataset, rows: np.ndarray, **tables: Any) -> Dataset:
+    """Everyone's last two events were shown as a list, the one clicked and the other not."""
+    frame = tiny.tables.interactions
+    assert frame is not None
+    last = frame.sort("user_id", "time", "row").group_by("user_id", maintain_order=True).tail(2)
+    shown = last.select(
+        "user_id",
+        "item_id",
+        impression_id=pl.col("user_id"),
+        label=(pl.int_range(pl.len()) % 2).cast(pl.Int8),
+        part=pl.when(pl.col("user_id") < "u5").then(pl.lit("train")).otherwise(pl.lit("test")),
+    )
+    tables = {"impressions": shown, **tables}
+    card = tiny.card.model_copy(update={"tasks": ("ctr",)})
+    dataset = Dataset.create(card, replace(tiny.tables, **tables))
+    made = Provenance("item text", ("items.title",), "a-model", dataset.fingerprint, rows=rows)
+    return replace(dataset, provenance=(made,))
+
+
+@pytest.mark.parametrize("source", ["impressions", "labels"])
+def test_what_was_shown_is_asked_about_too(tiny: Dataset, source: str) -> None:
+    """Clicks of test lists and labelled rows of the test part, not those of another cut."""
+    frame = tiny.tables.interactions
+    assert frame is not None
+    rated = frame.with_columns(rating=pl.Series(np.tile([5.0, 1.0, 4.0], len(frame) // 3)))
+    tables = {"interactions": rated, "impressions": None} if source == "labels" else {}
+    ctr = TASKS.get("ctr")
+    dataset = shown_and_titled(tiny, np.arange(0), **tables)
+    protocol = ctr.protocol(dataset, rows=source)
+    check_texts(dataset, protocol, "title")
+    problem = ctr.problem(dataset, protocol)
+    test = problem.test if source == "labels" else problem.test[problem.test.label == 1]
+    people, names = dataset.everyone, dataset.item_ids
+    asked = frame.with_row_index("at").join(
+        pl.DataFrame({"user_id": people[test.user[-1:]], "item_id": names[test.item[-1:]]}),
+        on=["user_id", "item_id"],
+    )["at"]
+    with pytest.raises(ProtocolError, match=r"items.title was written by a-model from .* include"):
+        check_texts(shown_and_titled(tiny, asked.to_numpy(), **tables), protocol, "title")

@@ -12,7 +12,7 @@ from tastebench.contracts import Candidates
 from tastebench.data.card import DatasetCard, SplitSpec
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
-from tastebench.errors import ProtocolError, UsageError
+from tastebench.errors import DataError, ProtocolError, UsageError
 from tastebench.ragged import Ragged
 from tastebench.tasks import TASKS
 from tastebench.tasks.shown import Shown, score_all
@@ -208,3 +208,13 @@ def test_the_protocol_says_what_is_asked() -> None:
 def test_fingerprints_of_other_tasks_are_what_they_were_before_rows_and_groups() -> None:
     dumped = TASKS.get("seqrec").protocol(shop(), split=BY_TIME).model_dump(mode="json")
     assert "rows" not in dumped and "group" not in dumped and "users" not in dumped["split"]
+
+
+def test_a_list_of_two_users_is_refused_before_anything_is_trained() -> None:
+    shown = shop().tables.impressions
+    assert shown is not None
+    twice = shown.with_columns(impression_id=pl.col("impression_id").replace("p1", "p3"))
+    data = Dataset.create(CARD, Tables(shop().tables.items, impressions=twice))
+    protocol = CTR.protocol(data, split=BY_TIME, group="impression")
+    with pytest.raises(DataError, match="impression 'p3' is of two users, 'u' and 'v'"):
+        CTR.problem(data, protocol)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
     from tastebench.tasks import TaskProtocol
@@ -23,7 +25,6 @@ def check_texts(dataset: Dataset, protocol: TaskProtocol, recipe: str | None) ->
     if not dataset.provenance or recipe is None:
         return
     from tastebench.data.provenance import QUERIES, check_query_artefacts, check_text_artefacts
-    from tastebench.data.split import TEST, split
     from tastebench.data.text import columns_read
 
     columns = columns_read(dataset.tables.items, recipe, dataset.card.text_columns)
@@ -31,5 +32,26 @@ def check_texts(dataset: Dataset, protocol: TaskProtocol, recipe: str | None) ->
     if protocol.split is None:
         check_query_artefacts(dataset, fields | {QUERIES})
         return
-    test = split(dataset, protocol.split) == TEST
-    check_text_artefacts(dataset, fields, dataset.events().row[test])
+    check_text_artefacts(dataset, fields, _test_rows(dataset, protocol))
+
+
+def _test_rows(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:
+    """The interactions that the test part asks about, rows of their table, int64."""
+    from tastebench.data.split import TEST, split
+
+    assert protocol.split is not None
+    rows, frame = protocol.rows, dataset.tables.interactions
+    if rows is None or rows.source == "sampled":
+        return dataset.events().row[split(dataset, protocol.split) == TEST]
+    if frame is None:
+        return np.empty(0, dtype=np.int64)
+    from tastebench.data.dataset import positions
+    from tastebench.data.labelled import label_rows
+
+    labelled, _ = label_rows(dataset, rows, protocol.split, history_length=1)
+    # What was shown and not clicked is no interaction; a low rating is one.
+    test = (labelled.part == TEST) & ((labelled.label == 1) | (rows.source == "labels"))
+    asked = labelled.user[test] * dataset.n_items + labelled.item[test]
+    user = positions(frame["user_id"], dataset.everyone)
+    pair = user * dataset.n_items + positions(frame["item_id"], dataset.item_ids)
+    return np.flatnonzero(np.isin(pair, asked))

@@ -15,7 +15,7 @@ from tastebench.contracts import Candidates, CtrProblem, Pairs, Part
 from tastebench.data.card import RowsSpec
 from tastebench.data.labelled import Labelled, default_rows, default_split, label_rows
 from tastebench.data.split import TEST, TRAIN, VALID
-from tastebench.errors import UsageError
+from tastebench.errors import DataError, UsageError
 from tastebench.ragged import Ragged
 from tastebench.tasks.evaluate import history_segment, popularity_segment
 from tastebench.tasks.protocol import TaskProtocol
@@ -72,6 +72,8 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> CtrProblem:
             f"{dataset.name} knows of no impressions to compare within",
             fix="group: user",
         )
+    if protocol.rows.source == "impressions":
+        _refuse_shared(rows, dataset)
     group = rows.user if protocol.group == "user" else rows.impression
     return CtrProblem(
         n_items=dataset.n_items,
@@ -82,6 +84,22 @@ def problem(dataset: Dataset, protocol: TaskProtocol) -> CtrProblem:
         valid=_pairs(rows, group, VALID),
         test=_pairs(rows, group, TEST),
     )
+
+
+def _refuse_shared(rows: Labelled, dataset: Dataset) -> None:
+    """A list is of one user: what is compared within it would else be compared between two."""
+    _, first, of_row = np.unique(rows.impression, return_index=True, return_inverse=True)
+    shared = np.flatnonzero(rows.user != rows.user[first][of_row])
+    if len(shared):
+        assert dataset.tables.impressions is not None
+        at = int(rows.impression[shared[0]])
+        name = dataset.tables.impressions["impression_id"].unique().sort()[at]
+        users = [dataset.everyone[int(rows.user[row])] for row in (first[at], shared[0])]
+        raise DataError(
+            f"impression {name!r} is of two users, {users[0]!r} and {users[1]!r}",
+            where=f"{dataset.name}, table impressions",
+            fix="give every list an impression_id of its own, e.g. the user's with the list's",
+        )
 
 
 def _pairs(rows: Labelled, group: np.ndarray, part: int) -> Pairs:
