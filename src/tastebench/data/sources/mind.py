@@ -169,7 +169,7 @@ def _source(size: str, summary: str) -> Source:
         seen_on="real" if size == "small" else "format",
         notes=(
             "A user in both parts has the history of train; clicks of the train week are "
-            "interactions, and in no history. RecBench and Legommenders do the same.",
+            "interactions, and in no history. Legommenders does the same.",
             "Interactions are clicks. The same person may meet and click a news item again.",
             "The zone of the times is not stated; they are taken as UTC.",
             "The labelled parts are train and dev; the test part has no labels and is not read.",
