@@ -92,6 +92,20 @@ def test_longer_padding_changes_no_score(name: str) -> None:
     assert np.isfinite(together).all()
 
 
+def test_scores_of_matching_only_order() -> None:
+    """They stay right if all of an asker's are shifted; so no probability is read from them."""
+    assert model("dnn").log_odds
+    for name in MATCHING:
+        assert not model(name).log_odds
+    case = tiny("ctr")
+    made, _ = fitted("naml", "id")
+    means = TASKS.get("ctr").evaluate(made, case.problem, case.protocol, "test").means()
+    assert np.isnan(means["logloss"]) and 0 <= means["gauc"] <= 1
+    made, _ = fitted("naml", "id", negatives=0)
+    means = TASKS.get("ctr").evaluate(made, case.problem, case.protocol, "test").means()
+    assert means["logloss"] > 0
+
+
 @pytest.mark.parametrize(("negatives", "loss"), [(4, np.log(5)), (0, np.log(2))])
 def test_losses_begin_where_nothing_is_known(negatives: int, loss: float) -> None:
     """About ln(K + 1) for a click among K others, ln 2 for a row: scores near zero say nothing."""

@@ -54,13 +54,16 @@ class ClickModel:
     Args:
         name: For messages.
         config: Bricks and how to train.
-    """
 
-    log_odds = True
+    Attributes:
+        log_odds: Ranking learns a probability of every row. Matching learns which of some items was
+            clicked: a score more for all of them changes no loss, so its scores only order.
+    """
 
     def __init__(self, name: str, config: ClickConfig) -> None:
         self.name = name
         self.config = config
+        self.log_odds = config.scheme == "ranking"
         self._network: ClickNetwork | None = None
         self._history_length = 0
         self._kept: Keep = "items"
@@ -127,7 +130,7 @@ class ClickModel:
     # ---------------------------------------------------------------------------------- asking
 
     def score(self, candidates: Candidates) -> np.ndarray:
-        """Log-odds of a click, float32 `[n]`.
+        """Log-odds of a click, float32 `[n]`; after matching their differences within an asker.
 
         Raises:
             UsageError: `fit` was not called.
