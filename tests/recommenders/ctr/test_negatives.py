@@ -45,6 +45,17 @@ def test_a_group_lends_its_own_and_the_rest_is_drawn() -> None:
         assert len(set(drawn[2].tolist())) == 3 and 7 not in drawn[2]
 
 
+def test_what_was_clicked_in_the_end_is_not_lent() -> None:
+    """Shown twice to group 0 and clicked once; to group 1, an impression of the same user, not."""
+    rows = [(0, 1, 0, 0), (0, 1, 1, 0), (0, 2, 0, 0), (0, 1, 0, 1), (0, 3, 1, 1)]
+    own = OwnNegatives.of(problem(rows, [[]], 9))
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        drawn = own.draw(np.array([1, 4]), 2, rng)
+        assert 2 in drawn[0] and not set(drawn[0].tolist()) & {1, 3}
+        assert 1 in drawn[1] and 3 not in drawn[1]
+
+
 def test_of_more_than_enough_each_is_lent_as_often() -> None:
     own = OwnNegatives.of(problem(ROWS, [[0], [], []], 9))
     drawn = own.draw(np.zeros(30_000, np.int64), 2, np.random.default_rng(1))

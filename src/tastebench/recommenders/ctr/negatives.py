@@ -18,8 +18,9 @@ class OwnNegatives:
     """Draws of negatives for the clicks of the training part.
 
     A group (a user, or an impression where the protocol compares within impressions) lends its
-    unclicked items, each at most once a click; what is lacking is drawn from all items that its
-    user is not known to have clicked.
+    unclicked items, each row at most once a click; what is lacking is drawn from all items that its
+    user is not known to have clicked. An item that the group has clicked as well, shown once more,
+    is none of its unclicked ones: a click would be told apart from itself.
 
     Attributes:
         unclicked: Unclicked items by group, dense numbers.
@@ -40,7 +41,9 @@ class OwnNegatives:
         train = problem.train
         groups, group = np.unique(train.group, return_inverse=True)
         not_clicked = train.label == 0
-        unclicked = Ragged.from_rows(group[not_clicked], train.item[not_clicked], len(groups))
+        shown = group * problem.n_items + train.item
+        lent = not_clicked & ~np.isin(shown, shown[~not_clicked])
+        unclicked = Ragged.from_rows(group[lent], train.item[lent], len(groups))
         lengths = np.minimum(unclicked.lengths, MOST_KEPT)
         unclicked = Ragged.windows(unclicked.values, unclicked.offsets[:-1] + lengths, lengths)
         # A user has several contexts where histories grow; each tells what was clicked before.
