@@ -42,7 +42,8 @@ def _test_rows(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:
     assert protocol.split is not None
     rows, frame = protocol.rows, dataset.tables.interactions
     if rows is None or rows.source == "sampled":
-        return dataset.events().row[split(dataset, protocol.split) == TEST]
+        held: np.ndarray = dataset.events().row[split(dataset, protocol.split) == TEST]
+        return held
     if frame is None:
         return np.empty(0, dtype=np.int64)
     from tastebench.data.dataset import positions

@@ -17,6 +17,7 @@ from tastebench.contracts import (
     RecommenderCard,
     Trainer,
 )
+from tastebench.errors import UsageError
 from tastebench.recommenders import NoParameters
 from tastebench.recommenders.baselines.popularity import PRIOR
 
@@ -48,13 +49,22 @@ class Logistic:
         self._model: Any = None
 
     def fit(self, problem: CtrProblem, items: Items, trainer: Trainer) -> FitReport:
-        """Counts, then fits seven numbers."""
+        """Counts, then fits seven numbers.
+
+        Raises:
+            UsageError: Rows of one class alone.
+        """
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
         began = time.perf_counter()
         train = problem.train
+        if train.label.min(initial=1) == train.label.max(initial=0):
+            raise UsageError(
+                "all or none of the training rows were clicked: there is nothing to tell apart",
+                fix="check the labels, or choose another split",
+            )
         self._shown = np.bincount(train.item, minlength=problem.n_items).astype(np.float64)
         clicked = np.bincount(train.item, weights=train.label, minlength=problem.n_items)
         self._clicked = clicked.astype(np.float64)

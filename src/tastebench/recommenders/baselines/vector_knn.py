@@ -50,14 +50,15 @@ class VectorKnn:
 
     def score(self, candidates: Candidates) -> np.ndarray:
         """Cosines, float32 `[n]`."""
+        from scipy.sparse import csr_matrix
+
         history = candidates.history
-        total = np.zeros((len(candidates), self._unit.shape[1]), dtype=np.float32)
-        filled = history.lengths > 0
-        if filled.any():
-            # Sums run from one list's beginning to the next's; empty lists have none of their own.
-            total[filled] = np.add.reduceat(
-                self._unit[history.values], history.offsets[:-1][filled], axis=0
-            )
+        ones = np.ones(len(history.values), dtype=np.float32)
+        # A product of sparse and dense holds one vector an asker, never one an item of a history.
+        known = csr_matrix(
+            (ones, history.values, history.offsets), shape=(len(history), len(self._unit))
+        )
+        total = np.asarray(known @ self._unit)
         length = np.linalg.norm(total, axis=1, keepdims=True)
         direction = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
         asker, item = candidates.items.rows, candidates.items.values
