@@ -23,6 +23,17 @@ def test_the_first_rows_warm_up_and_a_spent_budget_still_times_one() -> None:
     assert asked == [0, 1, 2, 3, 4, 0]
 
 
+def test_quick_requests_warm_up_by_fifty() -> None:
+    asked: list[int] = []
+    timed = latency.time_each(asked.append, np.arange(80), budget_seconds=10.0)
+    assert len(timed) == 80 and asked == [*range(50), *range(80)]
+
+
+def test_percentiles_and_mean_by_hand() -> None:
+    found = latency.percentiles(np.array([1.0, 2.0, 3.0, 10.0]))
+    assert (found.p50, found.mean, found.n) == (2.5, 4.0, 4)
+
+
 def test_cold_adds_the_encoding_of_the_same_requests() -> None:
     measured = latency.measure(
         lambda row: None, np.arange(50), 10.0, encode_ms=[1000.0, 1000.0], list_length=10

@@ -22,7 +22,11 @@ from tastebench.runs import limits
 from tastebench.runs.record import Latency, Percentiles
 
 MAX_REQUESTS = 1000
-WARM_UP = 5
+WARM_UP = 50
+WARM_UP_SHARE = 0.1
+"""Of the budget: requests that take long warm up by fewer."""
+
+FEWEST_WARM_UP = 5
 
 Kept = Literal["nothing", "items", "users"]
 """What a recommender keeps between requests: nothing, what it made of items, of users too."""
@@ -40,8 +44,11 @@ def time_each(ask: Callable[[int], object], rows: np.ndarray, budget_seconds: fl
 
     The first rows are asked before, untimed, to warm up; at least one is timed.
     """
-    for row in rows[:WARM_UP]:
+    warm = time.perf_counter() + WARM_UP_SHARE * budget_seconds
+    for count, row in enumerate(rows[:WARM_UP], start=1):
         ask(int(row))
+        if count >= FEWEST_WARM_UP and time.perf_counter() >= warm:
+            break
     timed: list[float] = []
     end = time.perf_counter() + budget_seconds
     for row in rows:
@@ -107,6 +114,7 @@ def measure(
 
 
 def percentiles(milliseconds: np.ndarray) -> Percentiles:
-    """The median and the tail of timed requests."""
+    """The median, the tail and the mean of timed requests."""
     p50, p95, p99 = (float(p) for p in np.percentile(milliseconds, [50, 95, 99]))
-    return Percentiles(p50=p50, p95=p95, p99=p99, n=len(milliseconds))
+    mean = float(milliseconds.mean())
+    return Percentiles(p50=p50, p95=p95, p99=p99, n=len(milliseconds), mean=mean)

@@ -49,12 +49,14 @@ class Percentiles(_Part):
 
     Attributes:
         n: Requests that were timed.
+        mean: What published tables print; None in records from before it was kept.
     """
 
     p50: float
     p95: float
     p99: float
     n: int
+    mean: float | None = None
 
 
 class Latency(_Part):
