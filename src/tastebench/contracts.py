@@ -439,8 +439,9 @@ class RecommenderCard:
         citation: Where its definition comes from.
         check: Config and representation to nothing, or a `UsageError` that says why they do not go
             together; called before anything is run.
-        weights: Config and representation to what identifies the pretrained weights that a config
-            names; None where it names none.
+        weights: Config, representation and whether weights may be fetched, to what identifies the
+            pretrained weights that a config names, None where it names none. No recommender without
+            it names any.
     """
 
     name: str
@@ -452,7 +453,7 @@ class RecommenderCard:
     kind: Literal["model", "control", "ceiling"] = "model"
     citation: str | None = None
     check: Callable[[Any, str], None] | None = None
-    weights: Callable[[Any, str], str | None] = lambda config, representation: None
+    weights: Callable[[Any, str, bool], str | None] | None = None
 
 
 # --------------------------------------------------------------------------------- evaluation

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tastebench.errors import UsageError
 from tastebench.recommenders import get_recommender
 from tastebench.runs.expand import Expansion, Resources, expand, grid_left_behind
 from tastebench.runs.plan import make_plan
+from tastebench.testing.language_models import tiny_language_model
 
 CARDS = {
     "good": EncoderCard("good", revision="1"),
@@ -322,3 +324,40 @@ def test_the_text_columns_a_dataset_chose_are_part_of_what_is_read(tiny: Dataset
     assert hashes("all-text", "title", "item_id") != [read, unread]
     assert hashes("all-text", "title", "item_id")[1] == unread  # ids alone read no text
     assert hashes("title", "title") == hashes("title", "title", "item_id")
+
+
+def test_every_language_model_that_a_grid_names_is_part_of_the_identity(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    """And a model that lies in a folder is known by what is in it."""
+    one, two = (tiny_language_model(tmp_path / kind, kind) for kind in ("bert", "gpt2"))
+
+    def identity(*folders: Path, **how: bool) -> str:
+        models = [{"operator": "language-model", "model": str(folder)} for folder in folders]
+        found = [{"name": "plm-nr", "grid": {"item": models}}]
+        plan = make_plan(
+            {"name": "s", "datasets": ["tiny"], "tasks": ["ctr"], "recommenders": found}
+        )
+        [run] = expand(plan, Resources({"tiny": tiny}, CARDS, **how)).runs
+        return run.spec_hash
+
+    before = identity(one, two)
+    assert identity(one, two, fetch=False) == before
+    tiny_language_model(two, "gpt2", seed=1)
+    assert identity(one, two) != before
+
+
+def test_a_dry_run_downloads_no_model(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*given: Any, **more: Any) -> Any:
+        raise AssertionError("a model was asked for")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    item = {"operator": "language-model", "model": "nobody/has-this"}
+    chosen = {"name": "plm-nr", "params": {"item": item}}
+    plan = make_plan(
+        {"name": "s", "datasets": ["tiny"], "tasks": ["ctr"], "recommenders": [chosen]}
+    )
+    [run] = expand(plan, Resources({"tiny": tiny}, CARDS, fetch=False)).runs
+    assert run.spec.recommender == "plm-nr"
+    with pytest.raises(AssertionError, match="a model was asked for"):
+        expand(plan, Resources({"tiny": tiny}, CARDS))

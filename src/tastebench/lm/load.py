@@ -127,6 +127,12 @@ def is_downloaded(name: str) -> bool:
     return all((snapshot / part).is_file() for part in parts)
 
 
+def would_download(name: str) -> bool:
+    """Whether `find_model(name)` would fetch weights from the hub; asks no server."""
+    is_folder = Path(name).expanduser().is_dir() or name.startswith((".", "~", "/"))
+    return not is_folder and HUB_NAME.fullmatch(name) is not None and not is_downloaded(name)
+
+
 def _from_hub(name: str, repository: str, revision: str | None, trusted: bool) -> ModelFolder:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

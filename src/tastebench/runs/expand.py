@@ -76,11 +76,13 @@ class Resources:
         datasets: Loaded datasets by name.
         encoders: Cards by name.
         recommenders: Cards of objects that the caller brought; they win over registered names.
+        fetch: Pretrained weights that recommenders name may be fetched.
     """
 
     datasets: Mapping[str, Dataset]
     encoders: Mapping[str, EncoderCard]
     recommenders: Mapping[str, RecommenderCard] = field(default_factory=dict)
+    fetch: bool = True
 
     def recommender(self, name: str) -> RecommenderCard:
         """The card called `name`."""
@@ -382,7 +384,7 @@ def _run(
         patience=_number(config, "patience"),
         seeds=plan.seeds,
     )
-    weights = card.weights(card.config(**choice.params), spec.representation)
+    weights = _weights(card, choice.params, grid, spec.representation, resources.fetch)
     reuses = bool(grid) and spec.seed != spec.tuned_on
     first = spec.model_copy(update={"seed": plan.seeds[0]})
     return Run(
@@ -397,6 +399,21 @@ def _run(
         volatile=card.name in resources.recommenders or (encoder is not None and revision is None),
         winner_hash=first.identity(protocol_id, revision, texts, weights) if reuses else None,
     )
+
+
+def _weights(
+    card: RecommenderCard,
+    params: dict[str, Any],
+    grid: dict[str, list[Any]],
+    representation: str,
+    fetch: bool,
+) -> str | None:
+    """What identifies the pretrained weights of all settings of a run; None if there are none."""
+    if card.weights is None:
+        return None
+    configs = [card.config(**{**params, **setting}) for setting in combinations(grid)]
+    found = [card.weights(config, representation, fetch) for config in configs]
+    return " ".join(dict.fromkeys(one for one in found if one is not None)) or None
 
 
 # ------------------------------------------------------------------------------- hyper-parameters

@@ -102,7 +102,8 @@ def gather(
         plan: The plan.
         objects: What the caller brought.
         say: Told a line for everything that takes time.
-        fetch: Prepare datasets that are not ready; otherwise they count as missing.
+        fetch: Prepare datasets that are not ready; otherwise they count as missing. Models that
+            recommenders name may be fetched too when the plan is expanded.
         tolerate: Leave missing encoders out instead of failing.
 
     Raises:
@@ -134,7 +135,7 @@ def gather(
     found = _encoders(plan, objects, missing, say, whole.texts, tolerate=leave_out)
     cards = {card.name: card for card in found.values()}
     named = plan.model_copy(update={"datasets": tuple(kept), "encoders": tuple(cards)})
-    resources = Resources(datasets, cards, objects.recommenders)
+    resources = Resources(datasets, cards, objects.recommenders, fetch)
     encoders = {card.name: name for name, card in found.items()}
     return Gathered(named, resources, given, encoders, tuple(missing), whole)
 

@@ -238,15 +238,22 @@ def _build(name: str, config: ClickConfig) -> Recommender:
     return ClickModel(name, config)
 
 
-def _weights(config: ClickConfig, representation: str) -> str | None:
-    """The revision of the language model that reads items, where one does."""
+def _weights(config: ClickConfig, representation: str, fetch: bool) -> str | None:
+    """The revision of the language model that reads items, where one does.
+
+    Nothing that is not here has been run: without `fetch` its name will do.
+    """
     bricks = bricks_of(config, representation)
     names = [settings.model for _, settings in bricks.items if isinstance(settings, ReadingConfig)]
     if not names:
         return None
+    from tastebench.lm.load import would_download
     from tastebench.recommenders.ctr.item_operators.reader import language_model
 
-    return " ".join(language_model(name).revision for name in names)
+    return " ".join(
+        name if not fetch and would_download(name) else language_model(name).revision
+        for name in names
+    )
 
 
 def _check(config: ClickConfig, representation: str) -> None:
