@@ -247,7 +247,7 @@ def test_encoder_decoders_lend_their_encoder(small, tmp_path):
     model = T5EncoderModel(config)
     model.save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
-    encoder = PooledEncoder(find_model(str(tmp_path / "t5")), precision="fp32")
+    encoder = PooledEncoder(find_model(str(tmp_path / "t5")), precision="float32")
     ids = torch.tensor([tokenizer("grey socks")["input_ids"]])
     with torch.no_grad():
         expected = model.eval()(input_ids=ids).last_hidden_state.mean(dim=1)

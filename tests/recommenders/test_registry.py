@@ -125,7 +125,7 @@ class Mute:
     ("build", "message"),
     [
         (Untaught, r"Untaught has no method fit(.|\n)*recommender 'mine'(.|\n)*fit\(problem"),
-        (Mute, r"Mute has neither scores nor generate(.|\n)*scores\(queries, items\)"),
+        (Mute, r"Mute has none of scores, generate and score(.|\n)*scores\(queries, items\)"),
     ],
 )
 def test_a_missing_method_is_named(build: type, message: str) -> None:

@@ -152,8 +152,8 @@ def test_dropout_is_where_it_was_published(monkeypatch: pytest.MonkeyPatch) -> N
         drawn.append((tuple(shape), p))
         return torch.ones(*shape, dtype=torch.bool), 1.0
 
-    for module in ("experts", "transformer"):
-        monkeypatch.setattr(f"tastebench.recommenders.seqrec.{module}.keep_mask", recorded)
+    for module in ("recommenders.seqrec.experts", "training.dropout"):
+        monkeypatch.setattr(f"tastebench.{module}.keep_mask", recorded)
     net = UniSRecNetwork(vectors(), 5, UniSRecConfig(), ids=False).train()
     net.states(torch.tensor([[1, 2, 3]]))
     # Each expert's input; the embeddings; after attention and feed-forward of two layers.
