@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tastebench.contracts import FitReport
 from tastebench.errors import DataError, ProtocolError, UsageError
 from tastebench.training.batches import shuffled
-from tastebench.training.fit import FabricTrainer
+from tastebench.training.fit import Batches, FabricTrainer
 from tastebench.training.settings import TrainSettings
 
 CPU = {"device": "cpu", "batch_size": 8}
@@ -266,26 +266,45 @@ def test_a_missing_device_is_an_error() -> None:
         Problem().fit(FabricTrainer(5), device="cuda:9")
 
 
-def test_parameters_learn_at_rates_of_their_own(tmp_path: Path) -> None:
-    """Of two equal weights with equal gradients Adam moves each by its own rate, also resumed."""
+class Two(nn.Module):
+    """Two weights, the later one with a tenth of the rate."""
 
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.slow, self.fast = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast, self.slow = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
 
-        def own_rates(self, settings: TrainSettings) -> list[tuple[list[nn.Parameter], float]]:
-            return [([self.slow], settings.lr / 10)]
+    def own_rates(self, settings: TrainSettings) -> list[tuple[list[nn.Parameter], float]]:
+        return [([self.slow], settings.lr / 10)]
 
-    def moved(epochs: int, folder: Path | None) -> tuple[float, float]:
-        module = Two()
-        trainer = FabricTrainer(seed=0, directory=folder, save_every=0)
-        settings = TrainSettings(lr=0.01, epochs=epochs)
+    def fit(self, trainer: FabricTrainer, epochs: int, gradients: Batches) -> list[float]:
+        """How far each was moved."""
+        settings = TrainSettings(lr=0.01, epochs=epochs, device="cpu")
         trainer.fit(
-            module, settings, lambda rng: [0], lambda batch: (module.slow + module.fast).sum()
+            self, settings, gradients, lambda g: g[0] * self.fast.sum() + g[1] * self.slow.sum()
         )
-        return 1 - module.slow.item(), 1 - module.fast.item()
+        return [1 - self.fast.item(), 1 - self.slow.item()]
 
-    slow, fast = moved(1, None)
-    assert fast == pytest.approx(0.01, rel=1e-4) and slow == pytest.approx(0.001, rel=1e-4)
-    assert moved(3, tmp_path) == pytest.approx((0.003, 0.03), rel=1e-3)
+
+def test_parameters_learn_at_rates_of_their_own() -> None:
+    """Adam moves a weight whose gradient stays the same by its rate, whatever the gradient."""
+    for epochs in (1, 3):
+        moved = Two().fit(FabricTrainer(seed=0), epochs, lambda rng: [(1.0, 5.0)])
+        assert moved == pytest.approx([0.01 * epochs, 0.001 * epochs], rel=1e-3)
+
+
+def test_rates_of_their_own_are_kept_over_an_interruption(tmp_path: Path) -> None:
+    def gradients(rng: np.random.Generator) -> np.ndarray:
+        drawn: np.ndarray = rng.normal(size=(4, 2)) * [1, 5]
+        return drawn
+
+    def kill(row: dict[str, float]) -> None:
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    expected = Two().fit(FabricTrainer(seed=0), 5, gradients)
+    with pytest.raises(KeyboardInterrupt):
+        Two().fit(FabricTrainer(0, tmp_path, progress=kill, save_every=0), 5, gradients)
+    told: list[dict[str, float]] = []
+    trainer = FabricTrainer(0, tmp_path, progress=told.append, save_every=0)
+    assert Two().fit(trainer, 5, gradients) == expected
+    assert [row["epoch"] for row in told] == [3, 4, 5]

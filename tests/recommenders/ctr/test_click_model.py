@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tastebench.contracts import Candidates, CtrProblem, Items, Pairs
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders import get_recommender
 from tastebench.recommenders.ctr.click_model import ClickModel
+from tastebench.recommenders.ctr.item_operators.language_model import LanguageModel
 from tastebench.tasks import TASKS
 from tastebench.tasks.shown import Shown, score_all
+from tastebench.testing.language_models import tiny_language_model
 from tastebench.testing.tiny import N_ITEMS, TEXTS, tiny
 from tastebench.training.fit import FabricTrainer
 
@@ -227,3 +230,26 @@ def test_asking_before_fitting_is_said() -> None:
         model("dnn").score(
             Candidates(Ragged.from_lists([[]]), np.array([0]), Ragged.from_lists([[0]]))
         )
+
+
+def test_a_language_model_learns_at_a_rate_of_its_own(tmp_path: Path) -> None:
+    """`item_lr` is that of the layers that were pretrained; what is new beside them has `lr`."""
+    folder = tiny_language_model(tmp_path / "bert", "bert")
+    item = {"operator": "language-model", "model": str(folder), "tune_from": -1}
+
+    def trained(lr: float, item_lr: float | None) -> tuple[list[Tensor], Tensor]:
+        made, _ = fitted("plm-nr", "text", item=item, lr=lr, item_lr=item_lr)
+        [operator] = made.network.operators
+        assert isinstance(operator, LanguageModel)
+        return operator.slow_parameters(), operator.project.weight
+
+    begun, new = trained(1e-12, None)  # too little to see
+    slow, learnt = trained(1e-2, 1e-12)
+    fast, _ = trained(1e-2, None)
+
+    def moved(parameters: list[Tensor]) -> float:
+        pairs = zip(parameters, begun, strict=True)
+        return max((now - was).abs().max().item() for now, was in pairs)
+
+    assert moved(slow) < 1e-9 and moved(fast) > 1e-3
+    assert (learnt - new).abs().max() > 1e-3
