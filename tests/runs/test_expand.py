@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tastebench.contracts import EncoderCard
 from tastebench.data.dataset import Dataset
-from tastebench.errors import UsageError
+from tastebench.errors import DataError, UsageError
 from tastebench.recommenders import get_recommender
 from tastebench.runs.expand import Expansion, Resources, expand, grid_left_behind
 from tastebench.runs.plan import make_plan
@@ -361,3 +362,31 @@ def test_a_dry_run_downloads_no_model(tiny: Dataset, monkeypatch: pytest.MonkeyP
     assert run.spec.recommender == "plm-nr"
     with pytest.raises(AssertionError, match="a model was asked for"):
         expand(plan, Resources({"tiny": tiny}, CARDS))
+
+
+def test_the_tokenizer_that_words_are_read_by_is_part_of_the_identity(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    folder = tiny_language_model(tmp_path / "bert", "bert")
+
+    def identity(representation: str) -> str:
+        chosen = {
+            "name": "naml",
+            "params": {"text": {"tokenizer": str(folder)}},
+            "representations": [representation],
+        }
+        found = expanded(tiny, tasks=["ctr"], recommenders=[chosen])
+        return found.runs[0].spec_hash
+
+    words, ids = identity("text"), identity("id")
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert identity("text") != words and identity("id") == ids
+    tokenizer.unlink()
+    (folder / "vocab.txt").write_text("red", encoding="utf-8")
+    before = identity("text")
+    (folder / "vocab.txt").write_text("red blue", encoding="utf-8")
+    assert identity("text") != before
+    shutil.rmtree(folder)
+    with pytest.raises(DataError, match="no tokenizer folder 'bert'"):
+        identity("text")

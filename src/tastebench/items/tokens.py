@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.files import hash_file, hash_json
 from tastebench.ragged import Ragged, spans
 
 Unknown = Literal["keep", "drop"]
@@ -147,6 +148,19 @@ class ModelTokenizer:
         return Ragged.from_lengths(np.concatenate(parts), np.concatenate(lengths))
 
 
+def tokenizer_revision(folder: str | Path) -> str:
+    """What identifies the tokenizer in a folder: a hash of the files that it is read from.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    path = _folder(Path(folder).expanduser())
+    whole = path / "tokenizer.json"
+    words = (one for one in path.iterdir() if one.suffix in {".json", ".txt", ".model"})
+    files = [whole] if whole.is_file() else sorted(words)
+    return hash_json([[one.name, hash_file(one)] for one in files])
+
+
 def columns_as_tokens(
     columns: Mapping[str, Sequence[str]],
     tokenizer: Tokenizer,
@@ -220,15 +234,19 @@ _Pieces = Callable[[list[str]], list[list[int]]]
 
 def _load(path: Path) -> tuple[_Pieces, dict[str, int], str | None]:
     """Texts to ids without special tokens, the vocabulary, and the unknown token if any."""
+    if (_folder(path) / "tokenizer.json").is_file():
+        return _load_fast(path)
+    return _load_transformers(path)
+
+
+def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise DataError(
             f"there is no tokenizer folder {path.name!r}",
             where=str(path.absolute()),
             fix="give the path of a folder with tokenizer.json, or tokenizer: word",
         )
-    if (path / "tokenizer.json").is_file():
-        return _load_fast(path)
-    return _load_transformers(path)
+    return path
 
 
 def _load_fast(path: Path) -> tuple[_Pieces, dict[str, int], str | None]:

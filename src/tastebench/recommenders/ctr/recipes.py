@@ -239,21 +239,26 @@ def _build(name: str, config: ClickConfig) -> Recommender:
 
 
 def _weights(config: ClickConfig, representation: str, fetch: bool) -> str | None:
-    """The revision of the language model that reads items, where one does.
+    """The revision of the language model that reads items, or whose tokenizer does, if any.
 
     Nothing that is not here has been run: without `fetch` its name will do.
     """
     bricks = bricks_of(config, representation)
     names = [settings.model for _, settings in bricks.items if isinstance(settings, ReadingConfig)]
-    if not names:
-        return None
-    from tastebench.lm.load import would_download
-    from tastebench.recommenders.ctr.item_operators.reader import language_model
+    found: list[str] = []
+    if names:
+        from tastebench.lm.load import would_download
+        from tastebench.recommenders.ctr.item_operators.reader import language_model
 
-    return " ".join(
-        name if not fetch and would_download(name) else language_model(name).revision
-        for name in names
-    )
+        found += (
+            name if not fetch and would_download(name) else language_model(name).revision
+            for name in names
+        )
+    if "text" in representation.split("+") and config.text.tokenizer != "word":
+        from tastebench.items.tokens import tokenizer_revision
+
+        found.append(tokenizer_revision(config.text.tokenizer))
+    return " ".join(found) or None
 
 
 def _check(config: ClickConfig, representation: str) -> None:
