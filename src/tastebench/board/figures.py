@@ -139,11 +139,6 @@ def points(row: Row) -> str:
     return MISSING if row.borda is None else f"{row.borda:g}"
 
 
-def leaders(board: Board, column: Column) -> tuple[set[str], set[str]]:
-    """Names of the best and the second-best rows of a column; equals stand together."""
-    return best_two({row.name: row.mean(column) for row in board.ranked}, column.sign)
-
-
 def averages(board: Board) -> dict[str, list[float | None]]:
     """Name of each average to its value for each row, printed rows of others last.
 

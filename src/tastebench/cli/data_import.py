@@ -253,9 +253,8 @@ def _looked_at(dataset: Dataset, task: str) -> dict[str, Any]:
 
     Too little data for a split is a finding, not a failure.
     """
-    from tastebench.data.click_account import task_leakage
     from tastebench.data.click_parts import cut_clicks, default_cut
-    from tastebench.data.split import default_split
+    from tastebench.data.split import default_split, leakage, split
     from tastebench.errors import DataError, UsageError
 
     rows, spec = default_cut(dataset) if task == "ctr" else (None, default_split(dataset, task))
@@ -263,7 +262,7 @@ def _looked_at(dataset: Dataset, task: str) -> dict[str, Any]:
     lines: list[str] = []
     try:
         if rows is None:
-            known |= task_leakage(dataset, task, spec).to_dict()
+            known |= leakage(dataset, split(dataset, spec), spec).to_dict()
         else:
             clicks = cut_clicks(dataset, rows, spec)
             told = clicks.to_dict()

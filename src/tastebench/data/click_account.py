@@ -14,10 +14,9 @@ import numpy as np
 import polars as pl
 
 from tastebench.data.schema import PARTS, Tables
-from tastebench.data.split import LEAKS, TEST, TRAIN, VALID, Leakage, cut, leakage, split
+from tastebench.data.split import LEAKS, TEST, TRAIN, VALID, Leakage, cut
 
 if TYPE_CHECKING:
-    from tastebench.data.card import SplitSpec
     from tastebench.data.click_draw import Drawn
     from tastebench.data.click_pool import Pool
     from tastebench.data.click_rows import ClickRows
@@ -106,18 +105,6 @@ def count_sequences(dataset: Dataset) -> dict[str, dict[str, int]]:
         items = np.unique(events.item[latest & mine[events.user]])
         counts[name] = {"sequences": int(mine.sum()), "items": len(items)}
     return counts
-
-
-def task_leakage(dataset: Dataset, task: str, spec: SplitSpec) -> Leakage:
-    """What training for a task could know of its test part.
-
-    Raises:
-        UsageError: The dataset cannot be split so.
-    """
-    shown = dataset.tables.impressions
-    if task == "ctr" and spec.kind == "given" and shown is not None and "part" in shown.columns:
-        return rows_leakage(shown)
-    return leakage(dataset, split(dataset, spec), spec)
 
 
 def rows_leakage(shown: pl.DataFrame) -> Leakage:
