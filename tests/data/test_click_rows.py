@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -375,6 +375,7 @@ def ratings(seed: int, n_users: int = 60) -> list[Event]:
 
 
 @settings(deadline=None, max_examples=40)
+@example(0, "explicit", "fixed", 2, 1, 94)  # a share of less than one row
 @given(
     st.integers(0, 10_000),
     st.sampled_from(["explicit", "sampled"]),

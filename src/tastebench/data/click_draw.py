@@ -117,12 +117,13 @@ def _parts(
 def _aims(rows: int, spec: ClickRows) -> tuple[int, int]:
     """Rows to aim at; where there are too few for both parts, `fixed` shares them alike.
 
-    `reference` gives test what it asks for and finetune the rest, which may be nothing.
+    A test part that is asked for then has a row at least. `reference` gives test what it asks for
+    and finetune the rest, which may be nothing.
     """
     asked = spec.test_rows + spec.finetune_rows
     if rows >= asked or spec.behaviour == "reference":
         return spec.test_rows, spec.finetune_rows
-    test = _floor(rows * spec.test_rows / asked)
+    test = max(_floor(rows * spec.test_rows / asked), min(spec.test_rows, 1))
     return test, min(spec.finetune_rows, rows - test)
 
 
