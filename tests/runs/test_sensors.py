@@ -60,7 +60,7 @@ def test_the_energy_of_a_busy_second_is_that_of_its_processor_time_and_memory(
     if (rated := RATED.search(energy.method["cpu"])) is None:
         pytest.skip("this machine has a counter: nothing to compute its reading from")
     watts, cores = float(rated[1]), int(rated[2])
-    assert energy.cpu_kwh * JOULES == pytest.approx(watts * took / cores, rel=0.15)
+    assert energy.cpu_kwh * JOULES == pytest.approx(watts * took / cores, rel=0.35)
     # A process of less than 4 GB: two modules of 5 W, or 3 W on ARM.
     watts = 3 if platform.machine().lower() in ("arm64", "aarch64") else 10
     assert energy.ram_kwh * JOULES / energy.seconds == pytest.approx(watts, rel=0.2)
