@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tastebench.contracts import Candidates
-from tastebench.data.card import DatasetCard, SplitSpec
+from tastebench.data.card import DatasetCard, RowsSpec, SplitSpec
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
 from tastebench.errors import DataError, ProtocolError, UsageError
@@ -218,3 +218,18 @@ def test_a_list_of_two_users_is_refused_before_anything_is_trained() -> None:
     protocol = CTR.protocol(data, split=BY_TIME, group="impression")
     with pytest.raises(DataError, match="impression 'p3' is of two users, 'u' and 'v'"):
         CTR.problem(data, protocol)
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ({"source": "impressions", "negatives": 2}, "negatives"),
+        ({"source": "labels", "seed": 7}, "seed"),
+        ({"source": "sampled", "threshold": 4.0}, "threshold"),
+    ],
+)
+def test_what_rows_do_not_read_cannot_be_set(rows: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} changes nothing where rows come from"):
+        RowsSpec.model_validate(rows)
+    # As a record writes it down, with all that stands for nothing.
+    assert RowsSpec.model_validate(RowsSpec(source=rows["source"]).model_dump())

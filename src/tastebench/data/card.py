@@ -78,6 +78,15 @@ class RowsSpec(BaseModel):
     negatives: int = Field(4, ge=1)
     seed: int = 101
 
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> RowsSpec:
+        # What is set and not read would change the fingerprint of a protocol, and no number.
+        read = {"labels": ["threshold"], "sampled": ["negatives", "seed"]}.get(self.source, [])
+        for name, field in type(self).model_fields.items():
+            if name not in {"source", *read} and getattr(self, name) != field.default:
+                raise ValueError(f"{name} changes nothing where rows come from {self.source}")
+        return self
+
 
 class RawFile(BaseModel):
     """One file of the original release.
