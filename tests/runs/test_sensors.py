@@ -55,7 +55,8 @@ def test_the_energy_of_a_busy_second_is_that_of_its_processor_time_and_memory(
     assert energy.method == sensors.sensors()
     assert energy.kwh == pytest.approx(energy.cpu_kwh + energy.gpu_kwh + energy.ram_kwh)
     assert energy.grams == pytest.approx(500.0 * energy.kwh)
-    assert energy.seconds >= took
+    # The two clocks are read one after the other.
+    assert energy.seconds >= 0.9 * took
     assert energy.complete and energy.lives == 1
     if (rated := RATED.search(energy.method["cpu"])) is None:
         pytest.skip("this machine has a counter: nothing to compute its reading from")
