@@ -1,0 +1,49 @@
+"""What identifies semantic ids, beside the vectors that they are made of."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Method = Literal["rq-vae", "rk-means", "product", "random"]
+
+
+class CodeRecipe(BaseModel):
+    """How items get their codes: the method, the shape of a path, and what is left to choose.
+
+    Attributes:
+        method: What learns the codebooks; `random` draws a path for every item, and is the control.
+        levels: Codes of a path, the one that tells equal paths apart not counted.
+        size: Codes that a level can have.
+        ties: Items with one path get one code more, numbered in the order of the catalogue:
+            `where-needed` gives it to them alone, `always` to every item, 0 where it is alone.
+        learned_from: The items that codebooks are learned from: `all`, or those in the `train` part
+            of the run's split; either way every item gets its codes by them.
+        seed: Of the codebooks.
+        settings: What the method lets one set beside that, where it is not its default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method = "rk-means"
+    levels: int = Field(4, ge=1, le=16)
+    size: int = Field(256, ge=2, le=65536)
+    ties: Literal["where-needed", "always"] = "where-needed"
+    learned_from: Literal["all", "train"] = "all"
+    seed: int = Field(0, ge=0)
+    settings: dict[str, Any] = {}
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether codes are made of item vectors, rather than drawn."""
+        return self.method != "random"
+
+    @property
+    def label(self) -> str:
+        """For people and folders; what it leaves out is in the record.
+
+        >>> CodeRecipe(method="rq-vae", levels=3).label
+        'rq-vae-3x256'
+        """
+        return f"{self.method}-{self.levels}x{self.size}"
