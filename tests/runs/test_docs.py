@@ -19,6 +19,7 @@ MODELS: list[type[BaseModel]] = [
     record.Budget,
     record.Cost,
     record.EncodeStep,
+    record.CodesStep,
     record.Parameters,
     record.Latency,
     energy.Energy,

@@ -10,7 +10,9 @@ import pytest
 from tastebench.contracts import EncoderCard
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, UsageError
-from tastebench.recommenders import get_recommender
+from tastebench.items.semantic_ids.recipe import CodeRecipe
+from tastebench.recommenders import as_recommender, get_recommender
+from tastebench.recommenders.baselines.popularity import Popularity
 from tastebench.runs.expand import Expansion, Resources, expand, grid_left_behind
 from tastebench.runs.plan import make_plan
 from tastebench.testing.language_models import tiny_language_model
@@ -53,6 +55,52 @@ def test_without_recommenders_a_task_brings_its_own_and_its_controls(tiny: Datas
         "item-knn",
         "ease",
     ]
+
+
+def test_codes_are_multiplied_by_what_they_are_made_of(tiny: Dataset) -> None:
+    """Drawn codes need no encoder and are a control, as are codes of vectors without meaning."""
+    found = expanded(
+        tiny,
+        tasks=["ctr"],
+        encoders=["good", "noise"],
+        codes=["rk-means", {"method": "rq-vae", "levels": 3, "size": 64}, "random-2x8"],
+        recommenders=["uist"],
+    )
+    assert labels(found) == [
+        "ctr uist(code, good, rk-means-4x256) 0",
+        "ctr uist(code, noise, rk-means-4x256) 0",
+        "ctr uist(code, good, rq-vae-3x64) 0",
+        "ctr uist(code, noise, rq-vae-3x64) 0",
+        "ctr uist(code, random-2x8) 0",
+    ]
+    assert [run.kind for run in found.runs] == ["model", "control", "model", "control", "control"]
+    assert len({run.spec_hash for run in found.runs}) == 5
+    assert [run.spec.text_recipe for run in found.runs] == ["title"] * 4 + [None]
+
+
+def test_without_codes_the_default_ones_are_read(tiny: Dataset) -> None:
+    (run,) = expanded(tiny, tasks=["ctr"], encoders=["good"], recommenders=["uist"]).runs
+    assert run.spec.codes == CodeRecipe()
+    assert run.spec.folder == "uist-code-good-rk-means-4x256"
+
+
+def test_a_run_without_codes_keeps_its_identity(tiny: Dataset) -> None:
+    """Codes came later than records: where there are none, nothing of them is in the hash."""
+    (run,) = expanded(tiny, tasks=["cf"], recommenders=["random"]).runs
+    assert "codes" not in run.spec.model_dump(mode="json")
+    assert "codes" not in run.spec.axes
+
+
+def test_codes_that_nobody_reads_are_said(tiny: Dataset) -> None:
+    found = expanded(tiny, tasks=["cf"], recommenders=["random"], codes="rq-vae")
+    assert found.notes == ("codes are not used: no recommender here reads them",)
+
+
+def test_a_form_that_no_run_makes_is_refused(tiny: Dataset) -> None:
+    card = as_recommender(Popularity, "mine", tasks=["cf"], representations=["side"])
+    made = make_plan({"name": "s", "datasets": ["tiny"], "tasks": "cf", "recommenders": ["mine"]})
+    with pytest.raises(UsageError, match="mine would read items by their side, which is not in"):
+        expand(made, Resources({"tiny": tiny}, CARDS, {"mine": card}))
 
 
 @pytest.mark.parametrize("where", ["params", "grid"])
@@ -240,11 +288,11 @@ def test_bricks_are_fed_with_what_they_read(
             {},
             "the predictor din reads a user as sequence",
         ),
-        ("uist", {}, "uist would read items by their code, which is not in this version"),
+        ("uist", {}, "uist reads codes made of item vectors and the plan names no encoder"),
         (
-            {"name": "dnn", "representations": ["id", "code"]},
+            {"name": "dnn", "representations": ["id", "vector"]},
             {},
-            "dnn would read items by their code, which is not in this version: there are id, text",
+            "dnn reads item vectors and the plan names no encoder",
         ),
     ],
 )

@@ -47,10 +47,16 @@ def test_items_know_whether_their_vectors_are_nested(
     assert items.vector is not None and items.vector.shape == (tiny.n_items, 3)
 
 
-@pytest.mark.parametrize("form", sorted(MADE - {"vector", "truth"}))
+@pytest.mark.parametrize("form", sorted(MADE - {"vector", "code", "truth"}))
 def test_forms_that_are_made(tiny: Dataset, form: str) -> None:
     spec = RunSpec(task="ctr", dataset="tiny", recommender="dnn", representation=form)
     assert items_for(spec, tiny, None).forms == (form,)
+
+
+def test_codes_reach_who_reads_them(tiny: Dataset) -> None:
+    codes = np.zeros((tiny.n_items, 2), dtype=np.int64)
+    spec = RunSpec(task="ctr", dataset="tiny", recommender="dnn", representation="id+code")
+    assert items_for(spec, tiny, None, codes).code is codes
 
 
 @pytest.mark.parametrize("form", sorted(set(FORMS) - MADE))

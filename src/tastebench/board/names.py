@@ -112,6 +112,7 @@ def _settings(record: Record) -> dict[str, Any]:
         **given.get("params", {}),
         **{f"{key} grid": values for key, values in given.get("grid", {}).items()},
         "text_recipe": record.spec.text_recipe,
+        "codes": None if record.spec.codes is None else record.spec.codes.model_dump_json(),
         "threads": record.spec.threads,
         "protocol": record.protocol_id,
     }

@@ -5,11 +5,12 @@ Estimates are for deciding, not for reporting: records hold what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tastebench.contracts import EncoderCard
+from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.expand import Resources, choices, combinations, representations, searched
 from tastebench.runs.missing import in_bytes
 from tastebench.runs.plan import Plan
@@ -67,10 +68,18 @@ def work(
                 recommender = resources.recommender(choice.name)
                 trials = len(combinations(searched(plan, choice, recommender)))
                 for representation in representations(plan, choice, recommender):
-                    times = encoders if "vector" in representation.split("+") else 1
+                    times = _times(plan, representation.split("+"), encoders)
                     runs += times * len(plan.seeds)
                     fits += times * (trials + len(plan.seeds) - 1)
     return Work(runs, fits, texts, tuple(unknown))
+
+
+def _times(plan: Plan, forms: Sequence[str], encoders: int) -> int:
+    """Runs a recommender makes of one seed: one an encoder and a recipe of codes."""
+    if "code" not in forms:
+        return encoders if "vector" in forms else 1
+    recipes = plan.codes or (CodeRecipe(),)
+    return sum(encoders if recipe.reads_vectors or "vector" in forms else 1 for recipe in recipes)
 
 
 def _items(card: DatasetCard) -> int | None:

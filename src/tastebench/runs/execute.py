@@ -12,6 +12,7 @@ from typing_extensions import override
 from tastebench.contracts import RecommenderCard
 from tastebench.errors import DataError, UsageError
 from tastebench.runs import compose, environment, outputs, sensors, store
+from tastebench.runs.codes import CodesJob, do_codes
 from tastebench.runs.encode import EncodeJob, do_encode, encode
 from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Expansion, Run, expand
@@ -164,17 +165,43 @@ def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
     return jobs
 
 
+def codes_jobs(todo: Todo, encoded: dict[tuple[str, str, str], EncodeJob]) -> dict[str, CodesJob]:
+    """The codes steps that the open runs need, by the run's spec hash; runs share them."""
+    resources = todo.gathered.resources
+    jobs = {}
+    for run in todo.open:
+        spec, recipe = run.spec, run.spec.codes
+        if recipe is None:
+            continue
+        source = encoded[_encoding(run)] if recipe.reads_vectors else None
+        jobs[run.spec_hash] = CodesJob(
+            out=todo.options.out.resolve(),
+            dataset=todo.gathered.datasets[spec.dataset],
+            fingerprint=resources.datasets[spec.dataset].fingerprint,
+            recipe=recipe,
+            encoder=spec.encoder if source else None,
+            vectors=source.result if source else None,
+            protocol=run.protocol if recipe.learned_from == "train" else None,
+            threads=todo.plan.threads,
+            lasts=source is None or source.revision is not None,
+        )
+    return jobs
+
+
 class _Execution(Listener):
     def __init__(self, todo: Todo, objects: Objects, watcher: Watcher) -> None:
         self.todo, self.objects, self.watcher = todo, objects, watcher
         self.options, self.plan = todo.options, todo.plan
         self.encode_jobs = encode_jobs(todo)
+        self.codes_jobs = codes_jobs(todo, self.encode_jobs)
         self.jobs = {run.spec_hash: self._job(run) for run in todo.open}
         self.broken: dict[Path, Failure] = {}
 
     def carry_out(self) -> None:
         to_encode = [job for job in self.encode_jobs.values() if not job.is_done()]
+        to_code = {job.result: job for job in self.codes_jobs.values() if not job.is_done()}
         labels = [(str(job.result), f"encode {job.encoder}") for job in to_encode]
+        labels += [(str(job.result), f"codes {job.recipe.label}") for job in to_code.values()]
         labels += [(key, _label(job.run)) for key, job in self.jobs.items()]
         resources, brought = self.todo.gathered.resources, self.objects.encoders
         for cost in remote_costs(self.encode_jobs, resources.datasets, brought):
@@ -182,6 +209,7 @@ class _Execution(Listener):
         self.watcher.begin(labels, len(self.todo.finished))
         try:
             self._encode(to_encode)
+            self._code(list(to_code.values()))
             self._run()
         finally:
             self.watcher.end()
@@ -210,7 +238,27 @@ class _Execution(Listener):
             failure = compose.explain(error)
         self.ended(key, failure)
 
+    # -------------------------------------------------------------------------------- codes step
+
+    def _code(self, jobs: Sequence[CodesJob]) -> None:
+        able = []
+        for job in jobs:
+            failure = self.broken.get(job.vectors) if job.vectors else None
+            if failure is None:
+                able.append(job)
+            else:
+                self.started(str(job.result))
+                self.ended(str(job.result), failure)
+        works = [
+            Work(str(job.result), do_codes, job, log=job.folder.with_suffix(".log")) for job in able
+        ]
+        run_all(works, self._workers, self)
+
     # --------------------------------------------------------------------------------------- runs
+
+    @property
+    def _workers(self) -> int:
+        return self.options.workers or default_workers(self.plan.threads)
 
     def _job(self, run: Run) -> Job:
         winner = None
@@ -228,6 +276,7 @@ class _Execution(Listener):
             latency_seconds=self.plan.latency_seconds,
             winner=winner,
             vectors=self.encode_jobs[_encoding(run)].result if run.spec.encoder else None,
+            codes=self.codes_jobs[run.spec_hash].result if run.spec.codes else None,
             preliminary=self.plan.preliminary,
             isolated=run.spec.recommender not in self.objects.recommenders,
             meter=_meter(self.plan),
@@ -239,7 +288,10 @@ class _Execution(Listener):
     def _run(self) -> None:
         able = {}
         for key, job in self.jobs.items():
-            failure = self.broken.get(job.vectors) if job.vectors else None
+            failure = next(
+                (self.broken[made] for made in (job.vectors, job.codes) if made in self.broken),
+                None,
+            )
             if failure is None:
                 able[key] = job
             else:
@@ -250,8 +302,7 @@ class _Execution(Listener):
             for key, job in able.items()
             if job.isolated
         ]
-        workers = self.options.workers or default_workers(self.plan.threads)
-        run_all(works, workers, self)
+        run_all(works, self._workers, self)
         for key, job in able.items():
             if not job.isolated:
                 self._run_here(key, job, self.objects.recommenders[job.run.spec.recommender])

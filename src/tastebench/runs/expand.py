@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
+from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.guard import check_texts
 from tastebench.runs.material import MADE, texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
@@ -198,10 +199,11 @@ def _runs_of(
             if "truth" in forms and dataset.card.generator is None:
                 notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
                 continue
-            for encoder in _encoders(plan, card, forms):
+            for encoder, codes in _sources(plan, card, forms):
+                specs = _specs(plan, dataset, task, card, representation, encoder, codes)
                 yield from (
                     _run(plan, resources, choice, card, spec, protocol, protocol_id)
-                    for spec in _specs(plan, dataset, task, card, representation, encoder)
+                    for spec in specs
                 )
 
 
@@ -314,14 +316,30 @@ def _idle(
     for representation in plan.representations or ():
         if not any(run.spec.representation == representation for run in runs):
             yield f"representation {representation} is not used: no recommender here takes it"
+    if plan.codes and not any(run.spec.codes for run in runs):
+        yield "codes are not used: no recommender here reads them"
 
 
-def _encoders(plan: Plan, card: RecommenderCard, forms: Sequence[str]) -> tuple[str | None, ...]:
-    if "vector" not in forms:
+def _sources(
+    plan: Plan, card: RecommenderCard, forms: Sequence[str]
+) -> Iterator[tuple[str | None, CodeRecipe | None]]:
+    """What the forms are made of: encoders and recipes of codes, None where nothing reads them."""
+    recipes = (plan.codes or (CodeRecipe(),)) if "code" in forms else (None,)
+    for codes in recipes:
+        for encoder in _encoders(plan, card, forms, codes):
+            yield encoder, codes
+
+
+def _encoders(
+    plan: Plan, card: RecommenderCard, forms: Sequence[str], codes: CodeRecipe | None
+) -> tuple[str | None, ...]:
+    of_codes = codes is not None and codes.reads_vectors
+    if "vector" not in forms and not of_codes:
         return (None,)
     if not plan.encoders:
         raise UsageError(
-            f"{card.name} reads item vectors and the plan names no encoder",
+            f"{card.name} reads {'codes made of ' if of_codes else ''}item vectors and the plan "
+            "names no encoder",
             where=f"plan {plan.name!r}",
             fix="encoders: [minilm, tfidf-svd, random]",
         )
@@ -335,8 +353,9 @@ def _specs(
     card: RecommenderCard,
     representation: str,
     encoder: str | None,
+    codes: CodeRecipe | None,
 ) -> Iterator[RunSpec]:
-    worded = {"text", "vector"} & set(representation.split("+"))
+    worded = encoder is not None or "text" in representation.split("+")
     recipes = (plan.text_recipe or (dataset.card.text_recipe,)) if worded else (None,)
     for recipe, seed in itertools.product(recipes, plan.seeds):
         yield RunSpec(
@@ -345,6 +364,7 @@ def _specs(
             recommender=card.name,
             representation=representation,
             encoder=encoder,
+            codes=codes,
             seed=seed,
             text_recipe=recipe,
             threads=plan.threads,
@@ -395,10 +415,16 @@ def _run(
         protocol_id=protocol_id,
         budget=budget,
         budget_id=hash_json(budget.model_dump(mode="json"), length=12),
-        kind="control" if encoder and encoder.control and card.kind == "model" else card.kind,
+        kind="control" if card.kind == "model" and _meaningless(spec, encoder) else card.kind,
         volatile=card.name in resources.recommenders or (encoder is not None and revision is None),
         winner_hash=first.identity(protocol_id, revision, texts, weights) if reuses else None,
     )
+
+
+def _meaningless(spec: RunSpec, encoder: EncoderCard | None) -> bool:
+    """Whether what is read of the items has nothing to do with them, as a control."""
+    drawn = spec.codes is not None and not spec.codes.reads_vectors
+    return drawn or (encoder is not None and encoder.control is not None)
 
 
 def _weights(

@@ -19,6 +19,7 @@ class Job:
         dataset: What `load_dataset` takes: a name, or the path of a folder.
         winner: Folder of the run whose tuned hyper-parameters this one reuses.
         vectors: File that the encode step left; None where nothing is encoded.
+        codes: File that the codes step left; None where no codes are read.
         latency_seconds: Time limit of the latency measurement, half of it for what is cached and
             half for what is cold; 0 measures none.
         preliminary: The plan's budget is a reduced one.
@@ -34,6 +35,7 @@ class Job:
     latency_seconds: float
     winner: Path | None = None
     vectors: Path | None = None
+    codes: Path | None = None
     preliminary: bool = False
     isolated: bool = True
     meter: Meter = field(default_factory=Meter)

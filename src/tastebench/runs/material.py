@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tastebench.tasks import QueryForms
 
 
-MADE = frozenset({"id", "text", "vector", "truth"})
+MADE = frozenset({"id", "text", "vector", "code", "truth"})
 """Forms of items that `items_for` makes."""
 
 
@@ -109,8 +109,16 @@ def query_words(dataset: Dataset) -> list[str]:
     return [] if table is None else table["text"].to_list()
 
 
-def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items:
+def items_for(
+    spec: RunSpec, dataset: Dataset, vectors: Vectors | None, codes: np.ndarray | None = None
+) -> Items:
     """The catalogue in the forms of the run's representation.
+
+    Args:
+        spec: The run.
+        dataset: Its dataset.
+        vectors: What the encode step left, for those who read vectors.
+        codes: Semantic ids int64 `[n_items, width]`, for those who read codes.
 
     Raises:
         UsageError: A form that cannot be made from this dataset.
@@ -122,6 +130,8 @@ def items_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Items
             forms["columns"] = item_columns(dataset, spec.text_recipe)
         elif form == "vector" and vectors is not None:
             forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
+        elif form == "code" and codes is not None:
+            forms["code"] = codes
         elif form == "truth":
             forms["truth"] = _truth(dataset)
         elif form != "id":

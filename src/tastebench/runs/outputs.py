@@ -168,6 +168,8 @@ def as_plan(record: Record, job: Job) -> dict[str, Any]:
         "threads": spec.threads,
         "latency_seconds": job.latency_seconds,
     }
+    if spec.codes is not None:
+        plan |= {"codes": [spec.codes.model_dump(mode="json")]}
     if job.meter.on:
         plan |= {"energy": "measure", "pue": job.meter.pue}
         plan |= {"carbon_intensity": job.meter.carbon_intensity}

@@ -11,6 +11,7 @@ from tastebench import files
 from tastebench.contracts import FitReport, RecommenderCard
 from tastebench.errors import ProtocolError
 from tastebench.runs import environment, latency, limits, outputs, store
+from tastebench.runs.codes import MadeCodes
 from tastebench.runs.compose import (
     asked_for,
     failed,
@@ -85,7 +86,9 @@ class _Performance:
         check_texts(self.dataset, self.protocol, self.spec.text_recipe)
         self.vectors = Vectors.read(job.vectors) if job.vectors else None
         self.problem = self.task.problem(self.dataset, self.protocol)
-        self.items: Items = items_for(self.spec, self.dataset, self.vectors)
+        self.codes = MadeCodes.read(job.codes) if job.codes else None
+        codes = self.codes.load(self.dataset) if self.codes else None
+        self.items: Items = items_for(self.spec, self.dataset, self.vectors, codes)
         self.forms: QueryForms = queries_for(self.spec, self.dataset, self.vectors)
 
     def carry_out(self) -> Record:
@@ -111,6 +114,7 @@ class _Performance:
             fit_seconds=tuned.seconds,
             evaluate_seconds=evaluate_seconds,
             encode=self.vectors.step if self.vectors else None,
+            codes=self.codes.step if self.codes else None,
             parameters=Parameters(
                 encoder=self.vectors.parameters if self.vectors else None,
                 recommender=tuned.report.parameters,
@@ -254,6 +258,7 @@ class _Performance:
                 "dataset": self.dataset.fingerprint,
                 "vectors": self.vectors.key if self.vectors else None,
                 "encoder": self.vectors.revision if self.vectors else None,
+                **({"codes": self.codes.hash} if self.codes else {}),
             },
             created=now(),
         )

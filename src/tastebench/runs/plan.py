@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tastebench.errors import UsageError, did_you_mean
+from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.yaml_lines import Lines, parse_yaml
 
 Grid = dict[str, Annotated[list[Any], Field(min_length=1)]]
@@ -41,6 +42,10 @@ def _by_bricks(value: Any) -> Any:
     }
     params = {key: setting for key, setting in value.items() if key not in about}
     return {**about, "name": "bricks", "params": {**about.get("params", {}), **params}}
+
+
+def _by_label(value: Any) -> Any:
+    return CodeRecipe.parse(value) if isinstance(value, str) else value
 
 
 def _switched(value: Any) -> Any:
@@ -84,6 +89,7 @@ class RecommenderChoice(_Part):
 
 
 Dataset_ = Annotated[DatasetChoice, BeforeValidator(_by_name)]
+Codes_ = Annotated[CodeRecipe, BeforeValidator(_by_label)]
 Recommender_ = Annotated[RecommenderChoice, BeforeValidator(_by_bricks)]
 
 
@@ -97,6 +103,8 @@ class Plan(_Part):
         encoders: What makes item vectors; needed where a recommender reads vectors.
         encoder_controls: Controls that stand beside whichever encoders are named: `random`, and
             `shuffled`, which is the row-shuffled first of them.
+        codes: Semantic ids, by method (`rk-means`, `rq-vae-3x256`) or in full, for recommenders
+            that read codes; made of each encoder's vectors. None means the default ones.
         recommenders: Each by its name, with settings where they are not its own, or as bricks. None
             means each task's default recommender and its controls. `recommender` is one of them.
         representations: What the recommenders are fed with, where they accept it; None means each
@@ -131,6 +139,9 @@ class Plan(_Part):
     encoder_controls: Annotated[
         tuple[Literal["random", "shuffled"], ...], BeforeValidator(_listed)
     ] = ()
+    codes: Annotated[tuple[Codes_, ...], BeforeValidator(_listed), Field(min_length=1)] | None = (
+        None
+    )
     recommenders: Annotated[tuple[Recommender_, ...], BeforeValidator(_listed)] | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     grid: Grid = {}
@@ -164,6 +175,7 @@ class Plan(_Part):
             "tasks": self.tasks or (),
             "encoders": self.encoders,
             "text_recipe": self.text_recipe or (),
+            "codes": [recipe.model_dump_json() for recipe in self.codes or ()],
             "seeds": self.seeds,
         }
         for key, names in lists.items():
@@ -251,6 +263,7 @@ _EXAMPLE = "e.g. name: my-study / datasets: [storefront] / encoders: [tfidf-svd,
 _NESTED: dict[str, type[BaseModel]] = {
     "datasets": DatasetChoice,
     "recommenders": RecommenderChoice,
+    "codes": CodeRecipe,
 }
 
 

@@ -121,6 +121,20 @@ class EncodeStep(_Part):
     energy: Energy | None = None
 
 
+class CodesStep(_Part):
+    """What it took to make semantic ids of the catalogue's vectors, and how good they are.
+
+    Attributes:
+        seconds: Wall time of making them, in this plan or in an earlier one.
+        threads: CPU threads it had.
+        quality: What `tastebench build codes` reports in numbers: collision rate and the like.
+    """
+
+    seconds: float | None = None
+    threads: int | None = None
+    quality: dict[str, Any] = {}
+
+
 class Parameters(_Part):
     """Numbers a model is made of: weights of the encoder, and what the recommender learned."""
 
@@ -137,6 +151,7 @@ class Cost(_Part):
         fit_seconds: Fitting, over all trials of this run.
         evaluate_seconds: Scoring and measuring the valid and the test part.
         encode: The encode step that made this run's vectors; shared by all runs that use them.
+        codes: The step that made this run's semantic ids; shared likewise.
         parameters: Sizes.
         peak_memory_bytes: High-water mark of resident memory of the run's own process.
         baseline_memory_bytes: Resident memory of that process before it read anything: the
@@ -154,6 +169,7 @@ class Cost(_Part):
     fit_seconds: float | None = None
     evaluate_seconds: float | None = None
     encode: EncodeStep | None = None
+    codes: CodesStep | None = None
     parameters: Parameters = Parameters()
     peak_memory_bytes: int | None = None
     baseline_memory_bytes: int | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from tastebench.contracts import Form
 from tastebench.files import hash_json
+from tastebench.items.semantic_ids.recipe import CodeRecipe
 
 _LONGEST_FOLDER = 200
 """File systems allow 255 bytes; an encoder's name may hold a path or an address."""
@@ -20,6 +21,7 @@ class RunSpec(BaseModel):
     Attributes:
         representation: Forms of an item that the recommender gets, joined with `+`.
         encoder: What makes the vectors; None where the representation has none.
+        codes: What makes semantic ids of them; None where the representation has none.
         params: Hyper-parameters. In a plan those that were given; in a record all of them.
         grid: Values to search, by hyper-parameter; empty for none.
         tuned_on: The seed whose run searches the grid; the other seeds reuse its winner.
@@ -34,12 +36,18 @@ class RunSpec(BaseModel):
     recommender: str
     representation: str
     encoder: str | None = None
+    codes: CodeRecipe | None = None
     seed: int = 0
     params: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     tuned_on: int | None = None
     text_recipe: str | None = None
     threads: int = 1
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # It came later: what has none of it keeps the identity that it had.
+        return {k: v for k, v in write(self).items() if k != "codes" or v is not None}
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -51,7 +59,8 @@ class RunSpec(BaseModel):
     def axes(self) -> dict[str, Any]:
         """What a run is told apart by in tables and lists, hyper-parameters aside."""
         names = ("task", "dataset", "recommender", "representation", "encoder", "seed")
-        return {name: getattr(self, name) for name in names}
+        codes = {} if self.codes is None else {"codes": self.codes.label}
+        return {name: getattr(self, name) for name in names} | codes
 
     @property
     def label(self) -> str:
@@ -62,7 +71,8 @@ class RunSpec(BaseModel):
         """
         if self.encoder is None and self.representation in {"id", "truth"}:
             return self.recommender
-        inner = ", ".join(part for part in (self.representation, self.encoder) if part)
+        codes = None if self.codes is None else self.codes.label
+        inner = ", ".join(part for part in (self.representation, self.encoder, codes) if part)
         return f"{self.recommender}({inner})"
 
     @property
@@ -74,6 +84,7 @@ class RunSpec(BaseModel):
         'alpharec-vector-me_model'
         """
         parts = [self.recommender, self.representation, self.encoder or "none"]
+        parts += [] if self.codes is None else [self.codes.label]
         name = "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
         return name[:_LONGEST_FOLDER]  # what is told apart by the rest has another hash below it
 

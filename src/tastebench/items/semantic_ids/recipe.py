@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastebench.errors import did_you_mean
+
 Method = Literal["rq-vae", "rk-means", "product", "random"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_LABEL = re.compile(r"(?P<method>[a-z-]+?)(-(?P<levels>\d+)x(?P<size>\d+))?")
 
 
 class CodeRecipe(BaseModel):
@@ -33,6 +39,19 @@ class CodeRecipe(BaseModel):
     learned_from: Literal["all", "train"] = "all"
     seed: int = Field(0, ge=0)
     settings: dict[str, Any] = {}
+
+    @classmethod
+    def parse(cls, label: str) -> CodeRecipe:
+        """A method, or the label of a recipe.
+
+        >>> CodeRecipe.parse("rk-means").levels, CodeRecipe.parse("rq-vae-3x64").size
+        (4, 64)
+        """
+        found = _LABEL.fullmatch(label)
+        named = {key: value for key, value in found.groupdict().items() if value} if found else {}
+        if named.get("method") not in METHODS:
+            raise ValueError(f"no codes {label!r}: {did_you_mean(label, METHODS)}")
+        return cls.model_validate(named)
 
     @property
     def reads_vectors(self) -> bool:
