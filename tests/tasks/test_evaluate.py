@@ -37,11 +37,12 @@ class Told:
 
 
 class Lists:
-    """Generates: a list with an invalid slot and a repeat, and one without the answer."""
+    """Generates: a list with an invalid slot and a repeat, and a short one without the answer."""
 
     def generate(self, queries: Queries, k: int) -> Ranking:
-        items = np.array([[3, -1, 1, 3], [0, 1, 2, 4]], np.int32)[:, :k]
-        return Ranking(items, np.zeros(items.shape, np.float32))
+        items = np.array([[3, -1, 1, 3], [0, 1, 2, -1]], np.int32)
+        scores = np.array([[-1, -2, -2, -3], [0, 0, -9, -np.inf]], np.float32)
+        return Ranking(items[:, :k], scores[:, :k])
 
 
 def test_generated_lists_are_measured_and_their_slots_counted() -> None:
@@ -66,6 +67,7 @@ def test_generated_lists_are_measured_and_their_slots_counted() -> None:
         "tied": 0,
         "not_generated": 1,
         "invalid": 1,
+        "empty": 1,
         "duplicate": 1,
     }
     assert evaluation.top is not None and evaluation.top.items.tolist() == [[3, -1], [0, 1]]

@@ -146,11 +146,17 @@ def _generated(
         "targets": len(ranks.above.values),
         "tied": 0,
         "not_generated": int((~ranks.ranked).sum()),
-        "invalid": int((ranking.items < 0).sum()),
+        **_unnamed(ranking),
         "duplicate": _repeats(ranking.items),
     }
     top = Ranking(ranking.items[:, :k], ranking.scores[:, :k]) if k else None
     return ranks, top, counts
+
+
+def _unnamed(ranking: Ranking) -> dict[str, int]:
+    """Slots without an item: what was generated is none, or there was nothing more to generate."""
+    unnamed, empty = ranking.items < 0, np.isneginf(ranking.scores)
+    return {"invalid": int((unnamed & ~empty).sum()), "empty": int((unnamed & empty).sum())}
 
 
 def _repeats(items: np.ndarray) -> int:
