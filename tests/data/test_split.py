@@ -155,6 +155,22 @@ def test_cold_rows_leave_valid_and_test_if_asked() -> None:
     assert sorted(split(data, spec)) == [0, 0, 0, 1, 1, 2, 2]
 
 
+def test_items_that_are_held_out_are_in_test_alone() -> None:
+    """Each of ten users takes all ten items, ending with another one: test asks about all ten."""
+    pairs = [(f"u{u}", str((u + n) % 10)) for u in range(10) for n in range(10)]
+    data = shop(pairs)
+    item = data.events().item
+    plain = split(data, SplitSpec(kind="last_out"))
+    parts = split(data, SplitSpec(kind="last_out", cold_items=0.25))
+    cold = set(item[parts == 2]) - set(item[parts == 0])
+    assert len(cold) == 2  # a quarter of ten, rounded down
+    held = np.isin(item, list(cold)) & (plain != 2)
+    assert (parts[held] == -1).all() and (parts[~held] == plain[~held]).all()
+    assert (split(data, SplitSpec(kind="last_out", cold_items=0.25)) == parts).all()
+    other = split(data, SplitSpec(kind="last_out", cold_items=0.25, seed=7))
+    assert set(item[other == 2]) - set(item[other == 0]) != cold
+
+
 def test_a_test_part_that_is_all_cold_is_said() -> None:
     data = shop([("u", "a"), ("u", "b"), ("v", "c")], [1, 2, 3])
     spec = SplitSpec(kind="time", valid_from=2, test_from=3, drop_cold=True)
@@ -342,6 +358,7 @@ def test_with_fewer_users_than_named_all_parts_shrink_alike() -> None:
     [
         ({"kind": "time", "users": (1, 1, 1)}, "users says how many of them"),
         ({"kind": "user", "users": (1, -1, 1)}, "users says how many of them"),
+        ({"kind": "last_out", "drop_cold": True, "cold_items": 0.1}, "would leave out what"),
         ({"kind": "user", "drop_cold": True}, "tests on people that training does not know"),
     ],
 )

@@ -199,6 +199,10 @@ def test_describe_says_it_in_one_line(change: dict[str, Any], text: str) -> None
             SplitSpec(kind="random", drop_cold=True),
             "random 80/10/10 per user, seed 101, cold rows left out",
         ),
+        (
+            SplitSpec(kind="last_out", cold_items=0.05),
+            "last item out, 0.05 of test's items in no other part",
+        ),
     ],
 )  # fmt: skip
 def test_splits_in_words(split: SplitSpec, words: str) -> None:

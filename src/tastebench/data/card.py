@@ -26,7 +26,9 @@ class SplitSpec(BaseModel):
     `ratios` or, where `users` is given, so many of them, in these proportions if there are fewer.
     `given`: the dataset's own split.
 
-    With `drop_cold` valid and test lose the interactions whose user or item is not in train.
+    With `drop_cold` valid and test lose the interactions whose user or item is not in train. With
+    `cold_items` that share of the items that test asks about, drawn with `seed`, is new there: all
+    their other interactions are in no part.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,11 +41,13 @@ class SplitSpec(BaseModel):
     users: tuple[int, int, int] | None = Field(None, description="`user`: users in each part")
     seed: int = 101
     drop_cold: bool = False
+    cold_items: float | None = Field(None, gt=0, le=1, description="of the items in test")
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Left out where it says nothing: fingerprints from before it was a field stay as they were.
-        return {k: v for k, v in write(self).items() if k != "users" or v is not None}
+        later = ("users", "cold_items")
+        return {k: v for k, v in write(self).items() if k not in later or v is not None}
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> SplitSpec:
@@ -51,6 +55,8 @@ class SplitSpec(BaseModel):
             raise ValueError(f"ratios {self.ratios} are not shares that sum to 1")
         if self.users is not None and (self.kind != "user" or min(self.users) < 0):
             raise ValueError("users says how many of them (0 or more) are in each part of `user`")
+        if self.cold_items is not None and self.drop_cold:
+            raise ValueError("drop_cold would leave out what cold_items makes cold")
         if self.kind == "user" and self.drop_cold:
             raise ValueError("the split user tests on people that training does not know")
         if (self.valid_from is None) != (self.test_from is None):

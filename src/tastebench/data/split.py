@@ -45,6 +45,8 @@ def split(dataset: Dataset, spec: SplitSpec) -> np.ndarray:
     if not len(events.user):
         raise DataError("there are no interactions to split", where=dataset.name)
     parts = cut(dataset, events, spec)
+    if spec.cold_items is not None:
+        parts[_held_out(events.item, parts, spec)] = DROPPED
     for part in (TRAIN, TEST):
         if not (parts == part).any():
             raise UsageError(
@@ -78,6 +80,16 @@ def known_alone(parts: np.ndarray, events: Events) -> np.ndarray:
     train = parts == TRAIN
     known = np.isin(events.user, events.user[train]) & np.isin(events.item, events.item[train])
     return np.where(known, parts, DROPPED).astype(np.int8)
+
+
+def _held_out(item: np.ndarray, parts: np.ndarray, spec: SplitSpec) -> np.ndarray:
+    """The events outside test of the items that `cold_items` draws among those in test, a mask."""
+    assert spec.cold_items is not None
+    asked = np.unique(item[parts == TEST])
+    n = max(1, _floor(len(asked), spec.cold_items))
+    cold = np.random.default_rng(spec.seed).permutation(asked)[:n]
+    mask: np.ndarray = np.isin(item, cold) & (parts != TEST)
+    return mask
 
 
 def default_split(dataset: Dataset, task: str) -> SplitSpec:

@@ -116,6 +116,11 @@ class TaskProtocol(BaseModel):
                 "ctr ranks what was shown, and every other task the whole catalogue",
                 fix="leave candidates out of the protocol",
             )
+        if self.task == "ctr" and self.split is not None and self.split.cold_items is not None:
+            raise UsageError(
+                "cold_items holds events out, and ctr asks about labelled rows",
+                fix="leave cold_items out of the split",
+            )
         if self.task == "ctr" and (self.rows is None or self.group is None):
             raise UsageError("ctr needs rows and a group", fix="leave both to the dataset")
         for field, tasks in _ONLY.items():
@@ -169,7 +174,8 @@ def describe_split(split: SplitSpec) -> str:
     >>> describe_split(SplitSpec(kind="random", by="all", ratios=(0.4, 0.3, 0.3)))
     'random 40/30/30 over all, seed 101'
     """
-    return _words(split) + (", cold rows left out" if split.drop_cold else "")
+    cold = f", {split.cold_items:.4g} of test's items in no other part" if split.cold_items else ""
+    return _words(split) + (", cold rows left out" if split.drop_cold else "") + cold
 
 
 def describe_rows(rows: RowsSpec) -> str:
