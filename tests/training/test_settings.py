@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from tastebench.training.settings import TrainSettings
         {"batch_size": 0},
         {"epochs": 0},
         {"patience": 0},
+        {"validate_every": 0},
         {"precision": "auto"},
         {"device": "gpu"},
         {"device": "cuda:x"},
@@ -38,3 +40,22 @@ def test_settings_do_not_change() -> None:
 def test_settings_load_no_torch() -> None:
     code = "import sys, tastebench.training.settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_later_field_is_written_only_where_it_says_something() -> None:
+    """Records and states from before it keep their identity."""
+    before = {"lr", "weight_decay", "batch_size", "epochs", "patience", "precision", "device"}
+    assert set(TrainSettings().model_dump(mode="json")) == before
+    assert set(TrainSettings(validate_every=1).model_dump()) == before
+    assert TrainSettings(validate_every=5).model_dump(mode="json")["validate_every"] == 5
+
+
+def test_a_subclass_has_later_fields_of_its_own() -> None:
+    class Config(TrainSettings):
+        LATER: ClassVar[tuple[str, ...]] = (*TrainSettings.LATER, "width")
+        width: int = 8
+        depth: int = 1
+
+    assert {"depth"} == set(Config().model_dump()) - set(TrainSettings().model_dump())
+    assert Config(width=9).model_dump()["width"] == 9
+    assert '"width"' not in Config().model_dump_json()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class TrainSettings(BaseModel):
@@ -12,7 +18,14 @@ class TrainSettings(BaseModel):
 
     The defaults are RecBole's and those of the published text-based recommenders: Adam, batches of
     2,048 targets, at most 300 epochs, patience 10, no weight decay.
+
+    Attributes:
+        LATER: Fields that came after records were made. One that holds its default is not written,
+            so what is not touched by it keeps the identity and the state that it had. A subclass
+            that gets such fields adds their names to those here.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("validate_every",)
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -34,6 +47,13 @@ class TrainSettings(BaseModel):
     RecBole counts an equal value as an improvement and stops one epoch later.
     """
 
+    validate_every: int = Field(1, ge=1)
+    """Validate every so many epochs, and after the last one.
+
+    For where asking all users costs more than an epoch. Patience still counts epochs: the fit ends
+    at the first validation that comes `patience` epochs or more after the best one.
+    """
+
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16` runs matrix products in bfloat16 (autocast); weights, sums and scores stay fp32.
 
@@ -44,3 +64,8 @@ class TrainSettings(BaseModel):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` is `cuda` where there is one, else `cpu`."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
+        return {k: v for k, v in write(self).items() if k not in defaults or v != defaults[k]}
