@@ -61,6 +61,10 @@ class TestSASRecText(RecommenderTests):
     config: ClassVar = {"epochs": 1}
 
 
+class TestGraphWalk(RecommenderTests):
+    card = get_recommender("graph-walk")
+
+
 class TestAlphaRec(RecommenderTests):
     card = get_recommender("alpharec")
     config: ClassVar = {"epochs": 1}
