@@ -15,6 +15,7 @@ from tastebench.items.semantic_ids.settings import (
     KMeansSettings,
     ProductSettings,
     RandomSettings,
+    RqVaeSettings,
     VectorSettings,
 )
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[dict[str, float]], None]
 
 SETTINGS: dict[Method, type[RandomSettings]] = {
+    "rq-vae": RqVaeSettings,
     "rk-means": KMeansSettings,
     "product": ProductSettings,
     "random": RandomSettings,

@@ -124,6 +124,7 @@ def learn(
             np.ascontiguousarray(Z[:, columns]),
             size,
             rng,
+            priced=settings.priced,
             iterations=settings.iterations,
             tolerance=settings.tolerance,
             balance=settings.balance,

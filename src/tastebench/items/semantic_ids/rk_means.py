@@ -79,6 +79,7 @@ def learn(
             left,
             size,
             rng,
+            priced=settings.priced,
             iterations=settings.iterations,
             tolerance=settings.tolerance,
             balance=settings.balance,
