@@ -90,6 +90,49 @@ def test_early_stopping(
     assert not problem.module.training
 
 
+@pytest.mark.parametrize(
+    ("values", "every", "patience", "best", "validated", "converged"),
+    [
+        # Epoch 7 is the last, so it is validated too.
+        ([1, 2, 3, 4], 2, 9, 7, [2, 4, 6, 7], False),
+        # Best at 2; at 5 patience is over, and 6 is the first look after that.
+        ([3, 2, 1], 2, 3, 2, [2, 4, 6], True),
+        # Patience is over at every look that is not better.
+        ([3, 4, 1], 2, 1, 4, [2, 4, 6], True),
+        # Looked at once, at the end.
+        ([5], 9, 2, 7, [7], False),
+        # The end of the budget and of patience at once.
+        ([5, 4, 4], 3, 4, 3, [3, 6, 7], True),
+    ],
+)
+def test_validation_every_so_many_epochs(
+    values: list[float],
+    every: int,
+    patience: int,
+    best: int,
+    validated: list[int],
+    converged: bool,
+) -> None:
+    problem, states = Problem(), []
+    trainer = FabricTrainer(
+        seed=1,
+        validate=scripted(values),
+        progress=lambda row: states.append(problem.weights()),
+    )
+    report = problem.fit(trainer, epochs=7, patience=patience, validate_every=every)
+    assert [row["epoch"] for row in report.curve if "valid" in row] == validated
+    assert [row["epoch"] for row in report.curve] == list(range(1, validated[-1] + 1))
+    assert (report.best_epoch, report.converged) == (best, converged)
+    assert problem.weights() == states[best - 1]
+
+
+def test_what_is_not_validated_trains_the_same() -> None:
+    often, seldom = Problem(), Problem()
+    often.fit(FabricTrainer(5, validate=scripted([1, 2, 3, 4, 5, 6])), epochs=6)
+    seldom.fit(FabricTrainer(5, validate=scripted([1, 2])), epochs=6, validate_every=3)
+    assert often.weights() == seldom.weights()
+
+
 def test_without_validation_all_epochs_count_and_the_last_stays() -> None:
     problem, states = Problem(), []
     trainer = FabricTrainer(seed=1, progress=lambda row: states.append(problem.weights()))
@@ -122,9 +165,12 @@ def test_frozen_parameters_are_left_alone_and_not_counted() -> None:
     assert report.parameters == 9
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("fails_after", [1, 3, 5])
-def test_a_killed_fit_goes_on_with_the_same_numbers(fails_after: int, tmp_path: Path) -> None:
-    settings = {"epochs": 7, "lr": 0.02}
+def test_a_killed_fit_goes_on_with_the_same_numbers(
+    fails_after: int, every: int, tmp_path: Path
+) -> None:
+    settings = {"epochs": 7, "lr": 0.02, "validate_every": every}
     whole = Problem()
     expected = whole.fit(FabricTrainer(seed=5, validate=whole.quality), **settings)
 

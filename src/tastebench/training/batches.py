@@ -28,12 +28,17 @@ class SequenceBatch:
         inputs: Items, int64 `[b, width]`; 0 in the padding, which comes after every real position
             and so is invisible to a causal model.
         is_target: Positions whose next item is to be predicted, bool `[b, width]`.
-        targets: Next items of those positions, row by row, int64 `[n_targets]`.
+        targets: What is to be predicted there, row by row, int64 `[n_targets]`.
+        lengths: Real positions of each row, int64 `[b]`.
+        drawn: Items that targets are told apart from, int64, `[k]` for all of them or
+            `[n_targets, k]`; None where that is the whole catalogue.
     """
 
     inputs: np.ndarray
     is_target: np.ndarray
     targets: np.ndarray
+    lengths: np.ndarray
+    drawn: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -86,14 +91,9 @@ class ShiftedSequences:
         return int((self.length - self.context).sum())
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[SequenceBatch]:
-        """All rows once, in batches of `batch_size` targets, at most one row more or less.
-
-        Rows are shuffled, then sorted by length within pools of a few batches so that little is
-        padded, and the batches are shuffled again.
-        """
-        rows, cuts = self._arrange(rng, batch_size)
-        for batch in rng.permutation(len(cuts) - 1):
-            yield self.batch(rows[cuts[batch] : cuts[batch + 1]])
+        """All rows once, in batches of `batch_size` targets, at most one row more or less."""
+        for rows in arranged(self.length, self.length - self.context, rng, batch_size):
+            yield self.batch(rows)
 
     def batch(self, rows: np.ndarray) -> SequenceBatch:
         """The given rows as one batch."""
@@ -106,19 +106,33 @@ class ShiftedSequences:
             inputs=np.where(real, self.values[position], 0).astype(np.int64),
             is_target=is_target,
             targets=self.values[position[is_target] + 1].astype(np.int64),
+            lengths=length,
         )
 
-    def _arrange(self, rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows in the order of an epoch, and where each batch begins (and the last ends)."""
-        targets = self.length - self.context
-        rows = rng.permutation(len(self.length))
-        pool = _begins(targets[rows]) // (batch_size * POOL)
-        # Every other pool is sorted downwards, so a batch across two pools holds similar lengths.
-        key = np.where(pool % 2 == 0, self.length[rows], -self.length[rows])
-        rows = rows[np.lexsort((key, pool))]
-        batch = _begins(targets[rows]) // batch_size
-        cuts = np.flatnonzero(np.diff(batch, prepend=-1))
-        return rows, np.append(cuts, len(rows))
+
+def arranged(
+    lengths: np.ndarray, targets: np.ndarray, rng: np.random.Generator, batch_size: int
+) -> Iterator[np.ndarray]:
+    """All rows once, in batches of `batch_size` targets, at most one row more or less.
+
+    Rows are shuffled, then sorted by length within pools of a few batches so that little is padded,
+    and the batches are shuffled again.
+
+    Args:
+        lengths: Of each row, int64 `[n_rows]`.
+        targets: Of each row, int64 `[n_rows]`.
+        rng: Of the epoch.
+        batch_size: Targets in a batch.
+    """
+    rows = rng.permutation(len(lengths))
+    pool = _begins(targets[rows]) // (batch_size * POOL)
+    # Every other pool is sorted downwards, so a batch across two pools holds similar lengths.
+    key = np.where(pool % 2 == 0, lengths[rows], -lengths[rows])
+    rows = rows[np.lexsort((key, pool))]
+    batch = _begins(targets[rows]) // batch_size
+    cuts = np.append(np.flatnonzero(np.diff(batch, prepend=-1)), len(rows))
+    for place in rng.permutation(len(cuts) - 1):
+        yield rows[cuts[place] : cuts[place + 1]]
 
 
 def shuffled(n: int, rng: np.random.Generator, batch_size: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from tastebench.contracts import FitReport
 from tastebench.errors import ProtocolError, UsageError
+from tastebench.training.adam import adam
 from tastebench.training.seeds import generator, torch_seeded
 from tastebench.training.settings import TrainSettings
 from tastebench.training.state import FitState
@@ -60,9 +61,10 @@ class FabricTrainer:
     ) -> FitReport:
         """Trains `module` in place and leaves it at its best validated state, in eval mode.
 
-        After every epoch the model is validated; a strictly higher number makes the epoch the best,
-        and `settings.patience` epochs in a row without one end the fit. Without validation the
-        model trains for all epochs and stays as the last one left it.
+        After every epoch, or every `settings.validate_every`-th and the last, the model is
+        validated; a strictly higher number makes the epoch the best, and `settings.patience` epochs
+        in a row without one end the fit. Without validation the model trains for all epochs and
+        stays as the last one left it.
 
         Args:
             module: What is trained; its state dict is what is kept.
@@ -78,13 +80,13 @@ class FabricTrainer:
         self._fits += 1
         fabric = open_fabric(settings)
         fabric.to_device(module)
-        state = FitState(module, _adam(module, settings), self._identity(settings))
+        state = FitState(module, adam(module, settings), self._identity(settings))
         path = self.directory / f"fit-{self._fits}.safetensors" if self.directory else None
         if path is not None and path.exists():
             state.load(path)
         saved = time.monotonic()
         while not _over(state, settings):
-            self._epoch(fabric, state, batches, loss)
+            self._epoch(fabric, state, batches, loss, settings)
             over = _over(state, settings)
             if path is not None and (over or time.monotonic() - saved >= self.save_every):
                 state.save(path)
@@ -96,8 +98,15 @@ class FabricTrainer:
     def _identity(self, settings: TrainSettings) -> dict[str, Any]:
         return {"seed": self.seed, "settings": settings.model_dump(mode="json")}
 
-    def _epoch(self, fabric: Fabric, state: FitState, batches: Batches, loss: Loss) -> None:
-        """One pass over the data and its validation; adds a row to the curve."""
+    def _epoch(
+        self,
+        fabric: Fabric,
+        state: FitState,
+        batches: Batches,
+        loss: Loss,
+        settings: TrainSettings,
+    ) -> None:
+        """One pass over the data and, where it is due, its validation; adds a row to the curve."""
         began = time.perf_counter()
         epoch = len(state.curve) + 1
         name = f"fit {self._fits} epoch {epoch}"
@@ -112,7 +121,8 @@ class FabricTrainer:
                 fix="try a lower lr",
             )
         row: dict[str, float] = {"epoch": epoch, "loss": mean}
-        if self.validate is not None:
+        due = epoch % settings.validate_every == 0 or epoch == settings.epochs
+        if self.validate is not None and due:
             row["valid"] = _validated(self.validate, epoch)
         row["seconds"] = time.perf_counter() - began
         state.curve.append(row)
@@ -138,24 +148,6 @@ def open_fabric(settings: TrainSettings) -> Fabric:
     # Handing Fabric the plugin rather than its name keeps it from announcing the precision.
     precision = MixedPrecision("bf16-mixed", kind) if settings.precision == "bf16" else Precision()
     return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=[precision])
-
-
-@runtime_checkable
-class HasOwnRates(Protocol):
-    """A module some of whose parameters learn at a rate of their own."""
-
-    def own_rates(self, settings: Any) -> list[tuple[list[nn.Parameter], float]]:
-        """Parameters and their learning rate; all others have that of the settings."""
-        ...
-
-
-def _adam(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    own = module.own_rates(settings) if isinstance(module, HasOwnRates) else []
-    groups: list[dict[str, Any]] = [{"params": some, "lr": lr} for some, lr in own if some]
-    apart = {id(parameter) for group in groups for parameter in group["params"]}
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups.append({"params": [p for p in trainable if id(p) not in apart]})
-    return torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def _train(fabric: Fabric, state: FitState, batches: Iterable[Any], loss: Loss) -> float:
@@ -194,9 +186,11 @@ def _over(state: FitState, settings: TrainSettings) -> bool:
 
 
 def _stopped(state: FitState, settings: TrainSettings) -> bool:
-    """Whether early stopping has ended it."""
+    """Whether early stopping has ended it: never without having looked at the last epoch."""
     best = state.best_row
-    return best is not None and len(state.curve) - best["epoch"] >= settings.patience
+    if best is None or "valid" not in state.curve[-1]:
+        return False
+    return len(state.curve) - best["epoch"] >= settings.patience
 
 
 def _report(state: FitState, settings: TrainSettings) -> FitReport:

@@ -34,7 +34,7 @@ class FitState:
         optimizer: Its optimiser.
         identity: What the numbers depend on (settings, seed), JSON values; a state with another
             identity is not taken up.
-        curve: One row an epoch: epoch, loss, valid (where there is validation), seconds.
+        curve: One row an epoch: epoch, loss, valid (where it was validated), seconds.
         best: The state dict after the best validated epoch; None while there is none.
     """
 

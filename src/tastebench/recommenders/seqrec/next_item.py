@@ -1,25 +1,27 @@
 """Next-item prediction: training and asking any causal sequence network.
 
 The network says what a history and an item look like; this file does what is the same for all of
-them: shifted batches, the softmax over the whole catalogue, and scores for any user and any items.
+them: batches, the loss, and scores for any user and any items.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tastebench.contracts import FitReport, Items, Queries, SeqProblem, Trainer
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
+from tastebench.recommenders.seqrec.objective import Objective
+from tastebench.recommenders.seqrec.settings import SequenceSettings
 from tastebench.training.batches import SequenceBatch, ShiftedSequences
-from tastebench.training.losses import linear_cross_entropy
 from tastebench.training.seeds import torch_seeded
 from tastebench.training.settings import TrainSettings
 
@@ -34,11 +36,15 @@ class SequenceNetwork(nn.Module):
         n_items: Size of the catalogue.
         scale: The softmax is taken over `scale * states @ catalogue.T`.
         notes: What the record should say of it.
+        has_tables: Items are rows of tables of parameters and are read through `looked_up`.
+        touched: Whether such tables get a gradient of the rows read alone.
     """
 
     n_items: int
     scale: float = 1.0
     notes: tuple[str, ...] = ()
+    has_tables: bool = False
+    touched: bool = False
 
     def embed(self, items: Tensor) -> Tensor:
         """Items int64 `[n]` to embeddings `[n, h]`."""
@@ -55,6 +61,28 @@ class SequenceNetwork(nn.Module):
         """What states are compared with, from the embeddings of items, `[n, h]`."""
         return embeddings
 
+    def looked_up(self, table: Tensor, items: Tensor) -> Tensor:
+        """Rows `items` `[n]` of a table `[n_items, h]`."""
+        return functional.embedding(items, table, sparse=True) if self.touched else table[items]
+
+    def answers(self, items: Tensor) -> Tensor:
+        """What states are compared with, for items int64 `[n]`, `[n, h]`."""
+        return self.compared(self.embed(items))
+
+    def predicting(self, items: Tensor, is_target: Tensor, lengths: Tensor) -> Tensor:
+        """States that predict in training, `[n_targets, h]`, row by row.
+
+        Args:
+            items: Right-padded, int64 `[b, l]`.
+            is_target: Positions that predict, bool `[b, l]`.
+            lengths: Real positions of each row, int64 `[b]`.
+        """
+        return self.states(items)[is_target]
+
+    def last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """What is known at the end of right-padded histories `[b, l, h]`, none empty: `[b, h]`."""
+        return self.read(embeddings)[torch.arange(len(lengths), device=lengths.device), lengths - 1]
+
     def states(self, items: Tensor) -> Tensor:
         """Right-padded items int64 `[b, l]` to states `[b, l, h]`."""
         return self.read(self.embed(items.flatten()).view(*items.shape, -1))
@@ -65,9 +93,21 @@ class SequenceNetwork(nn.Module):
         parts = (every,) if torch.is_grad_enabled() else torch.split(every, EMBEDDED_TOGETHER)
         return torch.cat([self.embed(part) for part in parts])
 
-    def catalogue(self) -> Tensor:
-        """What states are compared with, one row an item, `[n_items, h]`."""
-        return self.compared(self.table())
+    def catalogue(self, table: Tensor | None = None) -> Tensor:
+        """What states are compared with, one row an item, `[n_items, h]`.
+
+        Args:
+            table: The embeddings of all items, where they are there already.
+        """
+        return self.compared(self.table() if table is None else table)
+
+
+class Sequences(Protocol):
+    """Training sequences that a network learns from."""
+
+    def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[SequenceBatch]:
+        """All of them once."""
+        ...
 
 
 class NextItem:
@@ -80,6 +120,7 @@ class NextItem:
         name: For messages.
         settings: How to train.
         build: Problem and items to an untrained network.
+        cut: Training items per user and the length of histories to what is trained on.
     """
 
     def __init__(
@@ -87,10 +128,13 @@ class NextItem:
         name: str,
         settings: TrainSettings,
         build: Callable[[SeqProblem, Items], SequenceNetwork],
+        cut: Callable[[Ragged, int], Sequences] = ShiftedSequences.cut,
     ) -> None:
         self.name = name
         self.settings = settings
         self._build = build
+        self._cut = cut
+        self._objective = Objective()
         self._network: SequenceNetwork | None = None
         self._history_length = 0
         self._table: Tensor | None = None
@@ -112,23 +156,26 @@ class NextItem:
         """Trains on every position of every training sequence.
 
         Raises:
-            UsageError: No sequence has two items, or the network lacks a form it needs.
+            UsageError: No sequence has two items, the network lacks a form it needs, or a setting
+                does not go with it.
         """
         began = time.perf_counter()
         with torch_seeded(trainer.rng("weights")):
-            self._network = self._build(problem, items)
+            self._network = network = self._build(problem, items)
+        network.touched = self._touched(network)
         self._history_length = problem.history_length
+        self._objective = Objective.of(self.settings, problem.train, items.n)
         self._forget()
-        sequences = ShiftedSequences.cut(problem.train, problem.history_length)
+        sequences = self._cut(problem.train, problem.history_length)
+
+        def epoch(rng: np.random.Generator) -> Iterator[SequenceBatch]:
+            batches = sequences.epoch(rng, self.settings.batch_size)
+            return self._objective.with_draws(batches, rng)
+
         prepared = time.perf_counter() - began
-        report = trainer.fit(
-            self._network,
-            self.settings,
-            partial(sequences.epoch, batch_size=self.settings.batch_size),
-            self._loss,
-        )
+        report = trainer.fit(network, self.settings, epoch, self._loss)
         self._forget()
-        notes = (*self.network.notes, *report.notes)
+        notes = (*network.notes, *self._objective.notes, *report.notes)
         return replace(report, seconds=report.seconds + prepared, notes=notes)
 
     def scores(self, queries: Queries, items: slice) -> Tensor:
@@ -144,35 +191,48 @@ class NextItem:
             # Both sides are kept: a catalogue in chunks asks about the same users many times.
             if self._table is None or self._catalogue is None:
                 self._table = network.table()
-                self._catalogue = network.compared(self._table)
+                self._catalogue = network.catalogue(self._table)
             if self._asked is None or self._asked[0] is not queries:
-                self._asked = queries, self._encode(queries.history, self._table)
+                self._asked = queries, self._encode(queries.history)
             return self._asked[1] @ self._catalogue[items].T
 
     def _loss(self, batch: SequenceBatch) -> Tensor:
         self._forget()  # what is kept for scoring belongs to the weights before this step
         network = self.network
-        states = network.states(self._tensor(batch.inputs))[self._tensor(batch.is_target)]
-        targets = self._tensor(batch.targets)
-        return linear_cross_entropy(states, network.catalogue(), targets, network.scale)
+        states = network.predicting(
+            self._tensor(batch.inputs), self._tensor(batch.is_target), self._tensor(batch.lengths)
+        )
+        drawn = None if batch.drawn is None else self._tensor(batch.drawn)
+        return self._objective.loss(network, states, self._tensor(batch.targets), drawn)
 
-    def _encode(self, history: Ragged, table: Tensor) -> Tensor:
-        """The last state of every history, `[n, h]`; zero where it is empty.
+    def _touched(self, network: SequenceNetwork) -> bool:
+        touched = isinstance(self.settings, SequenceSettings) and self.settings.table == "touched"
+        if touched and not network.has_tables:
+            raise UsageError(
+                f"table=touched changes nothing in {self.name}: it has no table of item embeddings",
+                fix="leave table out",
+            )
+        return touched
+
+    def _encode(self, history: Ragged) -> Tensor:
+        """What is known at the end of every history, `[n, h]`; zero where it is empty.
 
         An item is embedded once, not wherever it occurs: in training each occurrence draws its own
         dropout, here nothing is drawn.
         """
+        assert self._table is not None and self._catalogue is not None
         history = history.tail(self._history_length)
         lengths = history.lengths
         # Similar lengths together: most histories are short, and padding costs as much as items.
         order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
-        states = torch.zeros(len(history), table.shape[1], device=self._device)
+        states = torch.zeros(len(history), self._catalogue.shape[1], device=self._device)
         for begin in range(0, len(order), ASKED_TOGETHER):
             rows = order[begin : begin + ASKED_TOGETHER]
             padded = history[rows].padded(int(lengths[rows[-1]]), fill=0).astype(np.int64)
-            last = self._tensor(lengths[rows] - 1)
-            encoded = self.network.read(table[self._tensor(padded)])
-            states[self._tensor(rows)] = encoded[torch.arange(len(rows)), last]
+            embeddings = self._table[self._tensor(padded)]
+            states[self._tensor(rows)] = self.network.last(
+                embeddings, self._tensor(lengths[rows])
+            ).float()
         return states
 
     def _forget(self) -> None:

@@ -1,4 +1,4 @@
-"""SASRec's network: one embedding per item, used on both sides."""
+"""SASRec's network: one embedding per item, used on both sides or on one."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from tastebench.recommenders.seqrec.sasrec import SASRecConfig
 
 
-class SASRecNetwork(SequenceNetwork):
-    """`score(history, item) = <state(history), embedding(item)>`.
+class IdNetwork(SequenceNetwork):
+    """`score(history, item) = <state(history), embedding(item)>` for any causal encoder.
 
     Args:
         n_items: Size of the catalogue.
-        length: Longest history.
-        config: Hyper-parameters.
+        width: Of embeddings and states.
+        encoder: Embeddings of right-padded histories `[b, l, width]` to states of the same shape;
+            state `i` has seen `0 .. i`.
+        tied: States are compared with the embeddings that histories are read by; else with a table
+            of their own.
     """
 
-    def __init__(self, n_items: int, length: int, config: SASRecConfig) -> None:
+    has_tables = True
+
+    def __init__(self, n_items: int, width: int, encoder: nn.Module, *, tied: bool = True) -> None:
         super().__init__()
         self.n_items = n_items
-        self.items = nn.Parameter(torch.empty(n_items, config.hidden_size))
-        self.encoder = CausalTransformer(
-            config.hidden_size,
-            length,
-            layers=config.layers,
-            heads=config.heads,
-            inner=config.inner_size,
-            dropout=config.hidden_dropout,
-            attention_dropout=config.attention_dropout,
-        )
+        self.items = nn.Parameter(torch.empty(n_items, width))
+        self.encoder = encoder
+        self.output = None if tied else nn.Parameter(torch.empty(n_items, width))
         nn.init.normal_(self.items, std=INIT_STD)
+        if self.output is not None:
+            nn.init.normal_(self.output, std=INIT_STD)
 
     def embed(self, items: Tensor) -> Tensor:
         """The embeddings of items `[n]`."""
-        return self.items[items]
+        return self.looked_up(self.items, items)
 
     def read(self, embeddings: Tensor) -> Tensor:
-        """States of the transformer."""
+        """States of the encoder."""
         states: Tensor = self.encoder(embeddings)
         return states
 
@@ -52,7 +52,16 @@ class SASRecNetwork(SequenceNetwork):
         """All embeddings as they are, not a copy."""
         return self.items
 
+    def answers(self, items: Tensor) -> Tensor:
+        """What states are compared with, for items `[n]`."""
+        return self.embed(items) if self.output is None else self.looked_up(self.output, items)
 
-def sasrec_network(config: SASRecConfig, problem: SeqProblem, items: Items) -> SASRecNetwork:
+    def catalogue(self, table: Tensor | None = None) -> Tensor:
+        """What states are compared with, as it is, not a copy."""
+        return self.items if self.output is None else self.output
+
+
+def sasrec_network(config: SASRecConfig, problem: SeqProblem, items: Items) -> IdNetwork:
     """The untrained network for a problem; nothing of `items` but their number is used."""
-    return SASRecNetwork(items.n, problem.history_length, config)
+    encoder = CausalTransformer.of(config, problem.history_length)
+    return IdNetwork(items.n, config.hidden_size, encoder, tied=config.output == "tied")

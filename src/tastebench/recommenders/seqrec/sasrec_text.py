@@ -6,10 +6,10 @@ from pydantic import Field
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.items.adapt import Adaptor
-from tastebench.recommenders.seqrec.sasrec import SASRecConfig
+from tastebench.recommenders.seqrec.settings import TransformerSettings
 
 
-class SASRecTextConfig(SASRecConfig):
+class SASRecTextConfig(TransformerSettings):
     """Hyper-parameters, SASRec's and those of the adaptor."""
 
     adaptor: Adaptor = "pca"

@@ -40,15 +40,7 @@ class SASRecTextNetwork(SequenceNetwork):
             Dropout(config.adaptor_dropout),
             linear(config.adaptor_size, config.hidden_size),
         )
-        self.encoder = CausalTransformer(
-            config.hidden_size,
-            length,
-            layers=config.layers,
-            heads=config.heads,
-            inner=config.inner_size,
-            dropout=config.hidden_dropout,
-            attention_dropout=config.attention_dropout,
-        )
+        self.encoder = CausalTransformer.of(config, length)
 
     def embed(self, items: Tensor) -> Tensor:
         """Items `[n]` through the adaptor."""

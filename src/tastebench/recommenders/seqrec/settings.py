@@ -109,3 +109,35 @@ class SequenceSettings(TrainSettings):
     def corrects(self) -> bool:
         """Whether drawn scores are corrected by how often they are drawn."""
         return self.loss == "sampled-softmax" and self.logq is not False
+
+
+class TransformerSettings(SequenceSettings):
+    """The shape of a transformer over sequences, at RecBole's values."""
+
+    hidden_size: int = Field(64, ge=1)
+    """Width of item embeddings and states."""
+
+    inner_size: int | None = Field(256, ge=1)
+    """Width inside the feed-forward part; None is four times `hidden_size`."""
+
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    hidden_dropout: float = Field(0.5, ge=0, lt=1)
+    attention_dropout: float = Field(0.5, ge=0, lt=1)
+
+    norm: Literal["post", "pre"] = "post"
+    """Layers are normalised after their input is added (BERT), or before they read it (GPT-2)."""
+
+    activation: Literal["gelu", "gelu-tanh", "relu"] = "gelu"
+    """Inside the feed-forward part; `gelu-tanh` is GPT-2's approximation."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads={self.heads} does not divide hidden_size={self.hidden_size}")
+        return self
+
+    @property
+    def inner(self) -> int:
+        """Width inside the feed-forward part."""
+        return self.inner_size or 4 * self.hidden_size
