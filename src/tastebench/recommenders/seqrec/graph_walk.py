@@ -12,14 +12,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastebench.contracts import FitReport, Items, Queries, RecommenderCard, SeqProblem, Trainer
-from tastebench.errors import DataError, UsageError
-from tastebench.recommenders.seqrec.item_graph import (
+from tastebench.data.item_graph import (
     columns,
     damped,
     standing,
     takes_again,
     transitions,
 )
+from tastebench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

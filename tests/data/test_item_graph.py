@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastebench.ragged import Ragged
-from tastebench.recommenders.seqrec.item_graph import (
+from tastebench.data.item_graph import (
     columns,
     damped,
     standing,
     takes_again,
     transitions,
 )
+from tastebench.ragged import Ragged
 
 N = 6
 SEQUENCES = st.lists(st.lists(st.integers(0, N - 1), max_size=8), min_size=1, max_size=8)
