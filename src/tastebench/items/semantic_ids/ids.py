@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tastebench.items.semantic_ids.codebooks import CHUNK, checked
 from tastebench.items.semantic_ids.paths import order_within, prefix_groups, tie_codes
 from tastebench.items.semantic_ids.random_codes import more_random_codes, random_codes
 from tastebench.items.semantic_ids.recipe import CodeRecipe
+from tastebench.items.semantic_ids.repair import repaired
 from tastebench.items.semantic_ids.settings import VectorSettings
 from tastebench.training.seeds import generator
 
@@ -60,6 +62,7 @@ def make_ids(
     *,
     learn_rows: np.ndarray | None = None,
     progress: Progress | None = None,
+    state: Path | None = None,
 ) -> SemanticIds:
     """Learns codebooks, and gives every item its path.
 
@@ -70,6 +73,7 @@ def make_ids(
         n_items: Items of the catalogue.
         learn_rows: The items that codebooks are learned from; None for all.
         progress: Told numbers by name as it goes on.
+        state: A file from which an interrupted training goes on; see `methods.learn`.
 
     Raises:
         DataError: A vector holds what is no number, or there is none to learn from.
@@ -84,8 +88,13 @@ def make_ids(
     else:
         X = _matching(vectors, n_items, recipe)
         learned = X if learn_rows is None else X[learn_rows]
-        quantiser, notes = methods.learn(recipe, learned, _rng(recipe, "learn"), progress)
+        rng = _rng(recipe, "learn")
+        quantiser, notes = methods.learn(recipe, learned, rng, progress, state=state)
         codes = in_chunks(quantiser, X)
+        if settings.repair:
+            codes, notes["repair"] = repaired(
+                codes, X, quantiser, rounds=settings.repair, epsilon=settings.epsilon
+            )
     ties = tie_codes(codes, recipe.ties == "always")
     about = {
         "recipe": recipe.model_dump(mode="json"),

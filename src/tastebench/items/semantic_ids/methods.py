@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,8 @@ def learn(
     vectors: np.ndarray,
     rng: np.random.Generator,
     progress: Progress | None = None,
+    *,
+    state: Path | None = None,
 ) -> tuple[Quantiser, dict[str, Any]]:
     """Learns a recipe's codebooks.
 
@@ -69,6 +72,8 @@ def learn(
         vectors: Of the items that are learned from, `[m, d]`.
         rng: All its randomness.
         progress: Told numbers by name as it goes on.
+        state: A file from which an interrupted training goes on, to the same codebooks; None keeps
+            none. What takes no epochs has none. It is left when all is done.
 
     Returns:
         What gives codes to any vector, and notes on how it was learned, as JSON values.
@@ -81,8 +86,9 @@ def learn(
 
     settings = _vector_settings(recipe)
     vectors = checked(vectors, some=True)
+    kept = {"state": state} if recipe.method == "rq-vae" else {}
     quantiser, notes = _module(recipe).learn(
-        settings, recipe.levels, recipe.size, vectors, rng, progress
+        settings, recipe.levels, recipe.size, vectors, rng, progress, **kept
     )
     return quantiser, {"settings": settings.model_dump(mode="json"), **notes}
 

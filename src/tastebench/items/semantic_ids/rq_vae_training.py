@@ -74,10 +74,14 @@ class Network(nn.Module):
         return torch.stack(codes, 1), total, towards_item / levels, towards_code / levels
 
     @torch.no_grad()
-    def codes(self, X: Tensor) -> Tensor:
-        """Codes of all items, int64 `[n, levels]`."""
-        parts = torch.split(X, _ROWS)
-        return torch.cat([self.quantise(self.encoder(part))[0] for part in parts])
+    def codes(self, X: Tensor) -> tuple[Tensor, float]:
+        """Codes of all items, int64 `[n, levels]`, and the mean squared error they leave."""
+        codes, error = [], 0.0
+        for part in torch.split(X, _ROWS):
+            code, total, _, _ = self.quantise(self.encoder(part))
+            codes.append(code)
+            error += float(functional.mse_loss(self.decoder(total), part)) * len(part) / len(X)
+        return torch.cat(codes), error
 
 
 def nearest(left: Tensor, centres: Tensor, bias: Tensor) -> Tensor:
@@ -207,7 +211,7 @@ def _epoch(training: _Training) -> dict[str, float]:
         row["again"] = float(_begin_again(training, used, number))
         since = number - settings.warmup
         if since % settings.check_every == 0 or since == settings.epochs:
-            row |= _check(training, terms[0])
+            row |= _check(training)
     row["seconds"] = time.perf_counter() - began
     return row
 
@@ -294,19 +298,20 @@ def _encoded(training: _Training, rows: np.ndarray) -> Tensor:
     return torch.cat([training.network.encoder(training.X[part]) for part in chosen])
 
 
-def _check(training: _Training, reconstruction: float) -> dict[str, float]:
-    """Collisions of all items; `valid` puts fewer of them first, then a lower reconstruction."""
-    codes = training.network.codes(training.X).cpu().numpy()
-    paths = int(prefix_groups(codes)[:, -1].max()) + 1
-    collisions = len(codes) - paths
-    return {
-        "collisions": collisions / len(codes),
-        "valid": -collisions - reconstruction / (1 + reconstruction),
-    }
+def _check(training: _Training) -> dict[str, float]:
+    """Collisions and error over all items.
+
+    The best epoch is that of the lowest sum of both: an item that cannot be told from another is
+    worth as much as one of whose vector nothing is left.
+    """
+    codes, error = training.network.codes(training.X)
+    paths = int(prefix_groups(codes.cpu().numpy())[:, -1].max()) + 1
+    collisions = 1 - paths / len(codes)
+    return {"collisions": collisions, "error": error, "valid": -collisions - error}
 
 
 def _count(training: _Training, row: dict[str, float]) -> None:
-    """Early stopping looks at collisions alone: the reconstruction could fall for ever."""
+    """Early stopping looks at collisions alone: the error could fall for ever."""
     if "collisions" not in row:
         return
     if row["collisions"] < training.lowest:

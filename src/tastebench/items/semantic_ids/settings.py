@@ -19,6 +19,13 @@ class VectorSettings(RandomSettings):
     unit: bool = True
     """Brings vectors to unit length first, so that cosines count and no item's scale does."""
 
+    repair: int = Field(30, ge=0)
+    """Rounds in which items that share a path move to near codes of the last level that nobody has;
+    those that still share one get a tie-break code. 0 leaves all items at their nearest codes."""
+
+    epsilon: float = Field(0.003, gt=0)
+    """Entropy of the transport that moves them, where distances lie in -1 .. 1."""
+
 
 class KMeansSettings(VectorSettings):
     """What one can set about residual k-means."""
