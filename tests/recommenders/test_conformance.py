@@ -65,6 +65,16 @@ class TestGraphWalk(RecommenderTests):
     card = get_recommender("graph-walk")
 
 
+class TestSIDSASRec(RecommenderTests):
+    card = get_recommender("sid-sasrec")
+    config: ClassVar = {"epochs": 1, "hidden_size": 16}
+
+
+class TestTIGER(RecommenderTests):
+    card = get_recommender("tiger")
+    config: ClassVar = {"epochs": 1, "hidden_size": 16, "inner_size": 32, "head_size": 4}
+
+
 class TestAlphaRec(RecommenderTests):
     card = get_recommender("alpharec")
     config: ClassVar = {"epochs": 1}

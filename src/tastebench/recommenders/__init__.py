@@ -63,6 +63,8 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "unisrec": "tastebench.recommenders.seqrec.unisrec:CARD",
         "sasrec": "tastebench.recommenders.seqrec.sasrec:CARD",
         "sasrec-text": "tastebench.recommenders.seqrec.sasrec_text:CARD",
+        "sid-sasrec": "tastebench.recommenders.seqrec.sid_sasrec:CARD",
+        "tiger": "tastebench.recommenders.seqrec.tiger:CARD",
         "graph-walk": "tastebench.recommenders.seqrec.graph_walk:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",

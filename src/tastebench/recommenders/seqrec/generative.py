@@ -1,0 +1,172 @@
+"""Generative recommendation: items are spelt code by code, and the best are found by beam search.
+
+The network says how likely a code is after a history and the codes before it; this file does what
+is the same for all of them: training, decoding over the trie of the catalogue, and lists of items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastebench.contracts import FitReport, Items, Queries, Ranking, SeqProblem, Trainer
+from tastebench.errors import UsageError
+from tastebench.items.beam import Step, rank_items, search
+from tastebench.items.trie import Trie
+from tastebench.ragged import Ragged
+from tastebench.recommenders.seqrec.code_batches import ItemBatch
+from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
+from tastebench.training.seeds import torch_seeded
+
+ASKED_TOGETHER = 64  # histories of similar length decoded at once
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Histories as a network takes them.
+
+    Attributes:
+        items: Right-padded, int64 `[b, n]`; `n` may be 0.
+        length: Items of each row, int64 `[b]`; 0 for who has none.
+        user: Whose they are, int64 `[b]`; None where nobody told.
+        even: All rows are as long as the longest: nothing is padded.
+    """
+
+    items: Tensor
+    length: Tensor
+    user: Tensor | None
+    even: bool
+
+
+class CodeNetwork(Protocol):
+    """What a network for `Generative` has to do; it is an `nn.Module` beside."""
+
+    def batches(
+        self, problem: SeqProblem, batch_size: int
+    ) -> Callable[[np.random.Generator], Iterable[ItemBatch]]:
+        """What an epoch trains on."""
+        ...
+
+    def loss(self, batch: ItemBatch) -> Tensor:
+        """Mean cross-entropy of the codes of all targets, each over the codes of its level."""
+        ...
+
+    def read(self, asking: Asking) -> Step:
+        """Reads histories once; what is returned says what may come next, step by step."""
+        ...
+
+
+class Generative:
+    """A recommender that generates items by their codes.
+
+    Args:
+        name: For messages.
+        settings: How to train and to decode.
+        build: Problem and items to an untrained network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: GenerativeSettings,
+        build: Callable[[SeqProblem, Items], nn.Module],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self._build = build
+        self._network: nn.Module | None = None
+        self._trie: Trie | None = None
+        self._history_length = 0
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, fitted as far as `fit` has come.
+
+        Raises:
+            UsageError: `fit` was not called.
+        """
+        if self._network is None:
+            raise UsageError(f"{self.name} is not fitted", fix="call fit first")
+        return self._network
+
+    def fit(self, problem: SeqProblem, items: Items, trainer: Trainer) -> FitReport:
+        """Trains by teacher forcing: every code of every target from what stands before it.
+
+        Raises:
+            UsageError: No sequence has two items, or the items have no codes.
+            DataError: The codes are no paths of a tree.
+        """
+        began = time.perf_counter()
+        if items.code is None:
+            raise UsageError(
+                f"{self.name} reads semantic ids, and the items have none",
+                fix="use the representation `code`",
+            )
+        self._trie = Trie.of(items.code)
+        with torch_seeded(trainer.rng("weights")):
+            self._network = self._build(problem, items)
+        self._history_length = problem.history_length
+        network: CodeNetwork = self._network  # type: ignore[assignment]
+        batches = network.batches(problem, self.settings.batch_size)
+        prepared = time.perf_counter() - began
+        report = trainer.fit(self._network, self.settings, batches, network.loss)
+        return replace(report, seconds=report.seconds + prepared)
+
+    def generate(self, queries: Queries, k: int) -> Ranking:
+        """The items that the best paths lead to, at most `k` a query.
+
+        Args:
+            queries: Histories, and users where the network tells them apart.
+            k: Slots of a list; those beyond what the beams lead to stay empty.
+
+        Raises:
+            UsageError: `fit` was not called, or the queries hold no histories.
+        """
+        device = next(self.network.parameters()).device
+        if queries.history is None:
+            raise UsageError(f"{self.name} needs histories to say what comes next")
+        assert self._trie is not None
+        trie = self._trie.to(device)
+        ranking = Ranking(
+            np.full((len(queries), k), -1, np.int32),
+            np.full((len(queries), k), -np.inf, np.float32),
+        )
+        history = queries.history.tail(self._history_length)
+        # Similar lengths together: where all are equal, nothing is padded and nothing is masked.
+        order = np.argsort(history.lengths, kind="stable")
+        with torch.inference_mode():
+            for begin in range(0, len(order), ASKED_TOGETHER):
+                rows = order[begin : begin + ASKED_TOGETHER]
+                user = None if queries.user is None else queries.user[rows]
+                found = self._decode(_asking(history[rows], user, device), trie, k)
+                ranking.items[rows], ranking.scores[rows] = found.items, found.scores
+        return ranking
+
+    def _decode(self, asking: Asking, trie: Trie, k: int) -> Ranking:
+        network: CodeNetwork = self.network  # type: ignore[assignment]
+        beams = search(
+            network.read(asking),
+            trie,
+            len(asking.length),
+            self.settings.beams,
+            mode=self.settings.decoding,
+            over=self.settings.renormalise,
+        )
+        return rank_items(beams, trie, k)
+
+
+def _asking(history: Ragged, user: np.ndarray | None, device: torch.device) -> Asking:
+    lengths = history.lengths
+    longest = int(lengths.max(initial=0))
+    return Asking(
+        items=torch.from_numpy(history.padded(longest, fill=0).astype(np.int64)).to(device),
+        length=torch.from_numpy(lengths).to(device),
+        user=None if user is None else torch.from_numpy(user.astype(np.int64)).to(device),
+        even=bool((lengths == longest).all()),
+    )
