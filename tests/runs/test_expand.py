@@ -91,6 +91,12 @@ def test_a_run_without_codes_keeps_its_identity(tiny: Dataset) -> None:
     assert "codes" not in run.spec.axes
 
 
+def test_codes_with_a_setting_that_their_method_lacks_are_refused(tiny: Dataset) -> None:
+    codes = {"method": "rk-means", "settings": {"hiden": [4]}}
+    with pytest.raises(UsageError, match="codes by rk-means have no setting 'hiden'"):
+        expanded(tiny, tasks=["ctr"], encoders=["good"], codes=codes, recommenders=["uist"])
+
+
 def test_codes_that_nobody_reads_are_said(tiny: Dataset) -> None:
     found = expanded(tiny, tasks=["cf"], recommenders=["random"], codes="rq-vae")
     assert found.notes == ("codes are not used: no recommender here reads them",)

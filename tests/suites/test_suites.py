@@ -55,17 +55,29 @@ def members(plan: Plan) -> dict[str | None, list[str]]:
 
 @pytest.mark.parametrize("preset", [None, "paper"])
 def test_recbench_has_the_published_groups(preset: str | None) -> None:
-    """Nine predictors over ids, four of them over words and vectors."""
+    """Nine predictors over ids, four of them over words and vectors; four depths over ids, and
+    three over codes with and without the tree of items."""
     plan = suites.find_plan("recbench", preset=preset)
     four = ["dnn", "dcnv2", "autoint", "gdcn"]
+    bare = ["graph-walk", "item-knn", "vector-knn", "logistic", "popularity", "random"]
     assert members(plan) == {
         "A": "dnn pnn deepfm dcn dcnv2 masknet finalmlp autoint gdcn".split(),
         "B": four,
         "C": four,
-        None: ["vector-knn", "logistic", "popularity", "random"],
+        "G": ["gpt2rec"] * 4,
+        "H": ["sid-sasrec"] * 6,
+        None: bare if preset else ["sasrec", "gru4rec", *bare],
     }
     fed = {choice.group: choice.representations for choice in plan.recommenders or ()}
-    assert fed == {"A": ("id",), "B": ("text",), "C": ("vector",), None: None}
+    assert fed == {"A": ("id",), "B": ("text",), "C": ("vector",), "G": None, "H": None, None: None}
+    depths = [choice.params["layers"] for choice in plan.recommenders or () if choice.group == "G"]
+    assert depths == [3, 6, 12, 24]
+    spelt = [
+        (choice.params["layers"], choice.params.get("decoding", "constrained"))
+        for choice in plan.recommenders or ()
+        if choice.group == "H"
+    ]
+    assert spelt == [(n, how) for n in (3, 6, 12) for how in ("constrained", "free")]
 
 
 def test_the_published_recbench_has_its_datasets_seed_and_ported_predictors() -> None:
@@ -83,7 +95,7 @@ def test_the_published_recbench_has_its_datasets_seed_and_ported_predictors() ->
     assert plan.seeds[0] == 2023
     assert plan.missing == "skip"
     for choice in plan.recommenders or ():
-        if choice.group:
+        if choice.group in ("A", "B", "C"):
             predictor = choice.params["predictor"]
             assert predictor == {"operator": choice.name, "variant": "reference"}
 
@@ -92,6 +104,7 @@ def test_recbench_fits_a_laptop_with_two_predictors() -> None:
     plan = suites.find_plan("recbench", preset="laptop")
     assert plan.preliminary and len(plan.seeds) == 1
     assert [members(plan)[group] for group in "ABC"] == [["dnn", "gdcn"]] * 3
+    assert [members(plan)[group] for group in "GH"] == [["gpt2rec"] * 2, ["sid-sasrec"] * 2]
 
 
 @pytest.mark.parametrize("name", ["recbench", "recbench-laptop", "recbench-paper", "legommenders"])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
+from tastebench.items.semantic_ids.methods import settings_of
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.guard import check_texts
 from tastebench.runs.material import MADE, texts_left_open
@@ -115,6 +116,8 @@ def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expans
     _check_tasks(plan, resources)
     _check_representations(plan)
     _check_grid(plan, resources)
+    for recipe in plan.codes or ():
+        settings_of(recipe)
     notes: list[str] = []
     runs = [
         run

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tastebench.errors import UsageError
-from tastebench.runs.plan import Plan
+from tastebench.recommenders import get_recommender
+from tastebench.runs.plan import Plan, RecommenderChoice
 
-_LATER = frozenset("DEFGHIJ")  # RecBench's groups of language models and of the next item
+_LATER = frozenset("DEFIJ")  # RecBench's groups of language models
 
 
 def groups_of(plan: Plan) -> tuple[str, ...]:
@@ -18,6 +19,8 @@ def groups_of(plan: Plan) -> tuple[str, ...]:
 
 def keep_groups(plan: Plan, wanted: Sequence[str], known: Sequence[str]) -> Plan:
     """The plan with the recommenders of some groups, and those of none: baselines and controls.
+
+    Of its tasks those are left that a wanted group has anything to do with.
 
     Args:
         plan: The plan.
@@ -35,8 +38,8 @@ def keep_groups(plan: Plan, wanted: Sequence[str], known: Sequence[str]) -> Plan
         has = f"it has {', '.join(known)}" if known else "its recommenders have none"
         raise UsageError(
             f"no group {', '.join(unknown)}: {has}"
-            + "; groups D to J (language models as recommenders, next item) are not in this "
-            "version" * later,
+            + "; groups D, E, F, I and J (language models as recommenders) are not in this version"
+            * later,
             where=where,
             fix=f"--groups {','.join(known)}" if known else "{name: dnn, group: A} in the plan",
         )
@@ -51,4 +54,10 @@ def keep_groups(plan: Plan, wanted: Sequence[str], known: Sequence[str]) -> Plan
             fix="other groups, or other recommenders with -m",
         )
     chosen = tuple(choice for choice in recommenders if choice.group in {None, *kept})
-    return plan.model_copy(update={"recommenders": chosen})
+    able = {task for choice in chosen if choice.group for task in _tasks(choice)}
+    tasks = None if plan.tasks is None else tuple(task for task in plan.tasks if task in able)
+    return plan.model_copy(update={"recommenders": chosen, "tasks": tasks})
+
+
+def _tasks(choice: RecommenderChoice) -> Sequence[str]:
+    return choice.tasks or get_recommender(choice.name).tasks
