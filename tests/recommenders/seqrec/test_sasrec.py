@@ -15,8 +15,6 @@ from tastebench.contracts import Items, SeqProblem, Targets
 from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.sasrec import (
     CARD,
-    GPT2REC,
-    ORIGINAL,
     GPT2RecConfig,
     SASRecConfig,
     SASRecOriginalConfig,
@@ -28,16 +26,6 @@ from tastebench.testing import RecommenderTests
 class TestConformance(RecommenderTests):
     card = CARD
     config = {"epochs": 2, "hidden_size": 8, "inner_size": 8, "device": "cpu"}  # noqa: RUF012
-
-
-class TestConformanceOfTheOriginal(RecommenderTests):
-    card = ORIGINAL
-    config = {"epochs": 2, "hidden_size": 8, "device": "cpu"}  # noqa: RUF012
-
-
-class TestConformanceOfGPT2Rec(RecommenderTests):
-    card = GPT2REC
-    config = {"epochs": 2, "hidden_size": 8, "device": "cpu"}  # noqa: RUF012
 
 
 def network(config: SASRecConfig, n_items: int = 9, length: int = 4) -> IdNetwork:
