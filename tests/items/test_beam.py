@@ -205,6 +205,47 @@ def test_unique_ids_are_the_full_softmax():
     np.testing.assert_allclose(ranking.scores, expected.numpy(), atol=1e-6)
 
 
+def test_it_finds_what_hugging_face_generates():
+    """Another implementation, on a network of its own: the same paths in the same order."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32}
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5}
+    ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": None}
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, **heads, **ends)).eval()
+    codes = np.unique(np.random.default_rng(0).integers(2, 12, (60, 3)) + [0, 10, 20], axis=0)
+    begun = torch.tensor([[1, 5, 17, 26], [1, 3, 13, 30]])
+    after: dict[tuple[int, ...], set[int]] = {}
+    for path, level in product(codes.tolist(), range(3)):
+        after.setdefault(tuple(path[:level]), set()).add(path[level])
+    peer = model.generate(
+        begun,
+        attention_mask=torch.ones_like(begun),
+        num_beams=7,
+        num_return_sequences=7,
+        max_new_tokens=3,
+        do_sample=False,
+        length_penalty=0.0,
+        output_scores=True,
+        return_dict_in_generate=True,
+        prefix_allowed_tokens_fn=lambda _, tokens: sorted(after[tuple(tokens[4:].tolist())]),
+    )
+    written = begun[:, None]
+
+    def step(level, tokens, parents):
+        nonlocal written
+        if level:
+            before = written.take_along_dim(parents[..., None], dim=1)
+            written = torch.cat([before, tokens[..., None]], dim=2)
+        logits = model(written.flatten(0, 1)).logits[:, -1]
+        return logits.view(2, -1, 40) if level else logits
+
+    # It normalises over its whole vocabulary.
+    beams = search(step, Trie.of(codes, (40, 40, 40)), 2, 7, over="level")
+    assert beams.path.flatten(0, 1).tolist() == peer.sequences[:, 4:].tolist()
+    np.testing.assert_allclose(beams.score.flatten(), peer.sequences_scores, atol=1e-4)
+
+
 # ------------------------------------------------------------------------------------- by hand
 
 TREE = np.array([[0, 0], [0, 1], [1, 2], [2, -1], [1, 2]])
@@ -390,11 +431,13 @@ def test_what_has_no_probability_is_not_found():
     assert rank_items(beams, trie, 3).items.tolist() == [[2, 0, -1], [0, 1, 2]]
 
 
-@pytest.mark.parametrize("mode", ["constrained", "free"])
+@pytest.mark.parametrize(
+    ("mode", "over"), [("constrained", "children"), ("constrained", "level"), ("free", "level")]
+)
 @pytest.mark.parametrize(
     "row", [[0.0, float("nan"), 0], [0, INFINITE, 0], [-INFINITE, -INFINITE, -INFINITE]]
 )
-def test_logits_that_say_nothing_are_refused(row, mode):
+def test_logits_that_say_nothing_are_refused(row, mode, over):
     trie = Trie.of(np.array([[0, 0], [1, 0], [2, 0], [2, 1]]))
     logits = torch.tensor([[0.0, 0.0, 0.0], row])
 
@@ -402,7 +445,7 @@ def test_logits_that_say_nothing_are_refused(row, mode):
         return logits if level == 0 else torch.zeros(*tokens.shape, 2)
 
     with pytest.raises(ProtocolError, match=r"(?s)logits are NaN, or infinite.*user 1 of 2"):
-        search(step, trie, 2, 4, mode=mode)
+        search(step, trie, 2, 4, mode=mode, over=over)
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -114,10 +114,11 @@ def search(
         asked = unfinished.gather(1, rows)
         logits = _logits(step, level, kept, rows, size)
         if free:
-            scores, norm = _codes(logits, asked)
+            scores = logits.log_softmax(dim=2).masked_fill(~asked[..., None], -torch.inf)
         else:
-            scores, norm = _children(trie, kept.node.gather(1, rows), asked, logits, over)
-        unsound |= (asked & ~norm.isfinite()).any(dim=1)
+            scores = _children(trie, kept.node.gather(1, rows), asked, logits, over)
+        # A softmax of what is NaN or infinite is NaN in every place.
+        unsound |= (asked & scores[..., 0].isnan()).any(dim=1)
         scores = scores + kept.score.gather(1, rows)[..., None]
         most = beams if free else min(beams, trie.widths[level])
         picked = _best(scores, rows, kept.score.masked_fill(unfinished, -torch.inf), most)
@@ -228,7 +229,7 @@ def _unfinished(trie: Trie, kept: _Beginnings) -> Tensor:
 def _first_true(mask: Tensor) -> Tensor:
     """Columns of the true ones of each row, ascending, `[b, most in a row]`; then others."""
     most = int(mask.sum(dim=1).max()) if len(mask) else 0
-    return (~mask).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    return (~mask).argsort(dim=1, stable=True)[:, :most]
 
 
 def _logits(step: Step, level: int, kept: _Beginnings, rows: Tensor, size: int) -> Tensor:
@@ -247,16 +248,8 @@ def _logits(step: Step, level: int, kept: _Beginnings, rows: Tensor, size: int) 
     return logits.to(torch.float32).view(b, r, size)
 
 
-def _codes(logits: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probability of every code, `[b, r, size]`, and what they were divided by, `[b, r]`."""
-    norm = logits.logsumexp(dim=2)
-    return (logits - norm[..., None]).masked_fill(~asked[..., None], -torch.inf), norm
-
-
-def _children(
-    trie: Trie, node: Tensor, asked: Tensor, logits: Tensor, over: Over
-) -> tuple[Tensor, Tensor]:
-    """Log-probability of the children of each node, in their order, and what they were divided by.
+def _children(trie: Trie, node: Tensor, asked: Tensor, logits: Tensor, over: Over) -> Tensor:
+    """Log-probabilities of the children of each node, in their order, `[b, r, w]`.
 
     There are as many columns as the node of most children has; the rest of a row is -inf. At a wide
     root that is the level, further down a few.
@@ -268,9 +261,10 @@ def _children(
     outside = column >= count[..., None]
     edge = (first[..., None] + column).clamp_(max=len(trie.token) - 1)
     code = trie.token[edge].masked_fill_(outside, 0)
+    if over == "level":
+        return logits.log_softmax(dim=2).gather(2, code).masked_fill_(outside, -torch.inf)
     own = logits.gather(2, code).masked_fill_(outside, -torch.inf)
-    norm = (own if over == "children" else logits).logsumexp(dim=2)
-    return own - norm.masked_fill(~asked, 0.0)[..., None], norm
+    return own.log_softmax(dim=2).masked_fill_(outside, -torch.inf)
 
 
 def _best(scores: Tensor, rows: Tensor, ended: Tensor, most: int) -> _Picked:
