@@ -56,6 +56,21 @@ class TestSASRec(RecommenderTests):
     config: ClassVar = {"epochs": 1}
 
 
+class TestSASRecOriginal(RecommenderTests):
+    card = get_recommender("sasrec-original")
+    config: ClassVar = {"epochs": 1}
+
+
+class TestGPT2Rec(RecommenderTests):
+    card = get_recommender("gpt2rec")
+    config: ClassVar = {"epochs": 1}
+
+
+class TestBERT4Rec(RecommenderTests):
+    card = get_recommender("bert4rec")
+    config: ClassVar = {"epochs": 1}
+
+
 class TestSASRecText(RecommenderTests):
     card = get_recommender("sasrec-text")
     config: ClassVar = {"epochs": 1}
@@ -73,6 +88,31 @@ class TestSIDSASRec(RecommenderTests):
 class TestTIGER(RecommenderTests):
     card = get_recommender("tiger")
     config: ClassVar = {"epochs": 1, "hidden_size": 16, "inner_size": 32, "head_size": 4}
+
+
+class TestGRU4Rec(RecommenderTests):
+    card = get_recommender("gru4rec")
+    config: ClassVar = {"epochs": 1, "state_size": 16}
+
+
+class TestCaser(RecommenderTests):
+    card = get_recommender("caser")
+    config: ClassVar = {"epochs": 1}
+
+
+class TestHSTU(RecommenderTests):
+    card = get_recommender("hstu")
+    config: ClassVar = {"epochs": 1}
+
+
+class TestMamba4Rec(RecommenderTests):
+    card = get_recommender("mamba4rec")
+    config: ClassVar = {"epochs": 1, "state_size": 4}
+
+
+class TestTrm(RecommenderTests):
+    card = get_recommender("trm++")
+    config: ClassVar = {"epochs": 1}
 
 
 class TestAlphaRec(RecommenderTests):
