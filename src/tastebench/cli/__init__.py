@@ -21,6 +21,7 @@ from tastebench.cli import (
     data,
     data_import,
     doctor,
+    inspect,
     list,
     quickstart,
     run,
@@ -52,7 +53,7 @@ def make_app() -> typer.Typer:
     data_import.register(about_data)
     app.add_typer(about_data, name="data", no_args_is_help=True)
     build.register(app)
-    for verb in (list, show, doctor):
+    for verb in (inspect, list, show, doctor):
         verb.register(app)
     return app
 

@@ -223,6 +223,9 @@ def test_what_is_said_must_be_what_can_be_meant(text: str, why: str, saved: Arte
         (lambda a: a["recipe"].update(method="magic"), "it is wrong at recipe.method"),
         (lambda a: a["recipe"]["settings"].update(magic=1), "not those of rk-means: .*magic"),
         (lambda a: a.update(extra=1), "it is wrong at extra"),
+        (lambda a: a["quality"].update(error="bad"), "it is wrong at quality.error"),
+        (lambda a: a["quality"].update(levels=[{}]), "its quality is not of as many levels"),
+        (lambda a: a["quality"].update(levels=3), "its quality is not of as many levels"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

@@ -26,6 +26,9 @@ _MOST = 1 << 26
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+Number = int | float | None
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,7 +105,7 @@ class About(_Part):
     learned_from: Learned | None
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     levels: int = Field(ge=1)
-    quality: dict[str, Any]
+    quality: dict[str, Number | list[dict[str, Number]]]
     made: dict[str, Any]
     seconds: float
     threads: int | None
@@ -144,6 +147,9 @@ def read_about(folder: Path) -> About:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise damaged(path, f"it is wrong at {place}: {first['msg']}") from error
+    rows = about.quality.get("levels", [])
+    if not isinstance(rows, list) or len(rows) not in (0, about.levels):
+        raise damaged(path, "its quality is not of as many levels as its codes")
     if about.levels != about.recipe.levels or len(about.sizes) - about.levels not in (0, 1):
         raise damaged(path, f"{len(about.sizes)} levels are not those of its recipe")
     return about
