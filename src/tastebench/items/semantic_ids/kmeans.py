@@ -3,9 +3,10 @@
 Lloyd's iterations from k-means++ starts leave far-off rows with centres of their own and the bulk
 with a few, the more so the later the residual. Here the first iterations put prices on centres, by
 Sinkhorn's rounds of optimal transport with falling entropy: what is asked for more than its share
-becomes dearer. Then the prices are dropped and Lloyd's iterations go on to the end.
+becomes dearer. Then the prices are dropped and Lloyd's iterations go on to the end, unless they had
+come to a lower error without prices, as they do where clusters are few, clear and of any size.
 
-On 12,101 MiniLM vectors and four levels of 256 that leaves 26.0 % of the squared length unexplained
+On 12,101 MiniLM vectors and four levels of 256 that leaves 26.3 % of the squared length unexplained
 where scikit-learn's k-means leaves 27.8 % and faiss 29.7 %, and every level's perplexity is above
 230 where theirs falls below 100. Nothing but matrix products is threaded.
 """
@@ -29,6 +30,9 @@ _PRICED = 64
 
 _ENTROPY = (1.0, 0.1)
 """Of the first and last iteration with prices, in units of the mean squared distance."""
+
+_MORE = 3
+"""Iterations without prices before both starts are compared."""
 
 _TURNS, _ROUNDS = 3, 20
 """In which clusters are balanced."""
@@ -73,7 +77,7 @@ def kmeans(
     size: int,
     rng: np.random.Generator,
     *,
-    priced: int = 20,
+    priced: int = 10,
     iterations: int = 50,
     tolerance: float = 1e-4,
     balance: bool = False,
@@ -84,16 +88,41 @@ def kmeans(
         X: float32 `[n, d]`, n at least 1.
         size: Clusters; where there are fewer distinct rows, the rest stays empty.
         rng: For the start.
-        priced: Iterations with prices.
+        priced: Iterations with prices; 0 begins without.
         iterations: At most so many after them.
         tolerance: Ends when an iteration changes the error by no more than this share of it.
         balance: Puts prices on the centres in the end, by which clusters are about equally large.
     """
     squares = _squares(X)
     some = _some(len(X), _PRICED * size, rng)
-    clusters = _seeded(X[some], squares[some], size, rng)
-    clusters = _annealed(X[some], squares[some], clusters, np.geomspace(*_ENTROPY, priced))
-    clusters = Clusters(clusters.centres, np.where(np.isinf(clusters.bias), np.inf, 0))
+    X_some, squares_some = X[some], squares[some]
+    clusters = _started(X_some, squares_some, size, rng, priced)
+    clusters = _lloyd(X, squares, clusters, iterations, tolerance)
+    if balance:
+        entropy = _ENTROPY[1] * clusters.errors[-1]
+        even = _balanced(X_some, squares_some, clusters, entropy)
+        clusters = Clusters(even.centres, even.bias, clusters.errors)
+    return Clusters(clusters.centres, clusters.bias.astype(np.float32), clusters.errors)
+
+
+def _started(
+    X: np.ndarray, squares: np.ndarray, size: int, rng: np.random.Generator, priced: int
+) -> Clusters:
+    """Centres to begin with: the better ones of those with prices for a while, and without."""
+    seeds = _seeded(X, squares, size, rng)
+    if priced == 0:
+        return seeds
+    even = _annealed(X, squares, seeds, np.geomspace(*_ENTROPY, priced))
+    even = Clusters(even.centres, np.where(np.isinf(even.bias), np.inf, 0))
+    even = _lloyd(X, squares, even, _MORE, 0)
+    plain = _lloyd(X, squares, seeds, priced + _MORE, 0)
+    return even if even.errors[-1] <= plain.errors[-1] else plain
+
+
+def _lloyd(
+    X: np.ndarray, squares: np.ndarray, clusters: Clusters, iterations: int, tolerance: float
+) -> Clusters:
+    """Lloyd's iterations until one changes the error by no more than a share of it."""
     errors: list[float] = []
     for _ in range(iterations):
         owner, distance = _assign(X, squares, clusters)
@@ -101,9 +130,7 @@ def kmeans(
         clusters = _recentred(X, owner, distance, clusters)
         if len(errors) > 1 and abs(errors[-2] - errors[-1]) <= tolerance * errors[-2]:
             break
-    if balance:
-        clusters = _balanced(X[some], squares[some], clusters, _ENTROPY[1] * errors[-1])
-    return Clusters(clusters.centres, clusters.bias.astype(np.float32), tuple(errors))
+    return Clusters(clusters.centres, clusters.bias, tuple(errors))
 
 
 def _squares(X: np.ndarray) -> np.ndarray:
@@ -160,8 +187,6 @@ def _annealed(
     X: np.ndarray, squares: np.ndarray, clusters: Clusters, entropies: np.ndarray
 ) -> Clusters:
     """Lloyd's iterations with prices, at each of some entropies in turn."""
-    if not len(entropies):
-        return clusters
     spread = float(_assign(X, squares, clusters)[1].mean(dtype=np.float64))
     for entropy in entropies:
         clusters = _repriced(X, clusters, float(entropy) * spread)

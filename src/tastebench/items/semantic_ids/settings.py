@@ -30,8 +30,9 @@ class VectorSettings(RandomSettings):
 class KMeansSettings(VectorSettings):
     """What one can set about residual k-means."""
 
-    priced: int = Field(20, ge=0)
-    """Iterations at the start of a level in which centres that are asked for much become dearer."""
+    priced: int = Field(10, ge=0)
+    """Iterations at the start of a level in which centres that are asked for much become dearer;
+    what comes of it is taken where it has a lower error than as many without. 0 leaves it out."""
 
     iterations: int = Field(50, ge=1)
     """Of Lloyd's algorithm after them, at most."""
