@@ -311,9 +311,9 @@ def test_a_killed_fit_goes_on_to_the_same_items(case: str, tmp_path: Path) -> No
 
 @every_case
 def test_learns_what_popularity_cannot(case: str) -> None:
-    train = [walk for walk in walks(120) if walk]
+    train = [walk for walk in walks(80) if walk]
     light = {"dropout": 0.0, "hidden_size": 32, "inner_size": 64}
-    recommender = fitted(case, train, **light, epochs=30, lr=5e-3, batch_size=64)
+    recommender = fitted(case, train, **light, epochs=20, lr=5e-3, batch_size=32)
     found = recommender.generate(asking(*[[i, (i + 1) % N_ITEMS] for i in range(N_ITEMS)]), 2)
     right = (np.arange(N_ITEMS) + 2) % N_ITEMS
     # The most popular item would be right once in fifteen; of two with one path either is.

@@ -38,7 +38,7 @@ def test_states_are_those_of_gpt2() -> None:
     """Another implementation with the same weights."""
     net = network().eval()
     config = GPT2Config(
-        n_embd=16, n_inner=24, n_head=2, n_layer=3, activation_function="gelu_new", vocab_size=2,
+        n_embd=16, n_inner=24, n_head=2, n_layer=3, activation_function="gelu", vocab_size=2,
         n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     theirs = GPT2Model(config).eval()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tastebench.ragged import Ragged, spans
-from tastebench.training.batches import POOL, ShiftedSequences
+from tastebench.training.batches import ShiftedSequences, arranged
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,23 +96,19 @@ class Pairs:
         """Pairs in batches of `batch_size`, similar lengths together."""
         place = self._draw(rng)
         length = np.minimum(place - self._offsets[self._user[place]], self._length)
-        pool = np.arange(len(place)) // (batch_size * POOL)
-        order = np.lexsort((length, pool))
-        begins = rng.permutation(np.arange(0, len(place), batch_size))
-        for begin in begins.tolist():
-            rows = order[begin : begin + batch_size]
+        for rows in arranged(length, np.ones_like(length), rng, batch_size):
             yield self._batch(place[rows], length[rows])
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        """The targets of an epoch as places in the sequences, in random order."""
-        place = rng.permutation(self._targets)
+        """The targets of an epoch, as places in the sequences."""
         if self._per_sequence is None:
-            return place
+            return self._targets
+        # In random order, the first few of each sequence are a draw.
+        place = rng.permutation(self._targets)
+        place = place[np.argsort(self._user[place], kind="stable")]
         user = self._user[place]
-        grouped = np.argsort(user, kind="stable")
-        first = np.searchsorted(user[grouped], user[grouped])
-        drawn = np.arange(len(place)) - first < self._per_sequence
-        kept: np.ndarray = place[np.sort(grouped[drawn])]
+        nth = np.arange(len(place)) - np.searchsorted(user, user)
+        kept: np.ndarray = place[nth < self._per_sequence]
         return kept
 
     def _batch(self, place: np.ndarray, length: np.ndarray) -> ItemBatch:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.contracts import Items, SeqProblem
-from tastebench.recommenders.seqrec.beam_cache import BeamCache, mix_steps, score_steps
+from tastebench.recommenders.seqrec.beam_cache import BeamCache
 from tastebench.recommenders.seqrec.code_batches import ItemBatch, Windows
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
 from tastebench.recommenders.seqrec.generative import Asking
@@ -142,7 +142,7 @@ class GPTBlock(nn.Module):
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """What attention mixed is added, then the feed-forward part."""
         x = x + self.dropout(self.out(mixed))
-        inner = functional.gelu(self.up(self.inner_norm(x)), approximate="tanh")
+        inner = functional.gelu(self.up(self.inner_norm(x)))
         finished: Tensor = x + self.dropout(self.down(inner))
         return finished
 
@@ -151,7 +151,7 @@ class Decoding:
     """The next item of some users, code by code; a `tastebench.items.beam.Step`.
 
     The history goes through the network once; a step computes one place a beam and attends to the
-    history's keys and values, which the beams of a user share, and to the few of its own.
+    history, which the beams of a user share, and to what led to the beam.
 
     Args:
         network: The network, in eval mode.
@@ -164,24 +164,29 @@ class Decoding:
         heads = self._blocks[0].heads
         self._cache = BeamCache(
             len(asking.length),
+            asking.items.shape[1] * network.tokens.width + 1,
             layers=len(self._blocks),
             heads=heads,
             width=network.items.shape[1] // heads,
             device=network.items.device,
         )
-        self._history: list[tuple[Tensor, Tensor]] = []
-        self._unseen = self._padding()
+        self._seen = self._within()
 
     def __call__(self, level: int, tokens: Tensor | None, parents: Tensor | None) -> Tensor:
         """Logits of the codes of a level; see `tastebench.items.beam.Step`."""
         if tokens is None:
             return self._begin()
         net, length = self._network, self._asking.length
-        self._cache.advance(parents, tokens.shape[1])
+        self._cache.advance(parents, tokens.shape[1], net.tokens.width - level)
+        own = self._cache.visible
+        seen = torch.cat([self._seen.expand(-1, own.shape[1], -1), own], dim=2)[:, None]
+        mask = torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)
         place = (net.items[length] + net.levels[level])[:, None]
         x = net.tokens.chosen(level - 1, tokens) + place
         for layer, block in enumerate(self._blocks):
-            x = self._step(layer, block, x)
+            qkv = block.project(x)
+            mixed = _attend(qkv[:, :, 0], *self._cache.put(layer, qkv[:, :, 1:]), mask)
+            x = block.finish(x, mixed)
         return net.heads.forward(net.norm(x), level)
 
     def _begin(self) -> Tensor:
@@ -191,45 +196,28 @@ class Decoding:
         last = asking.length * net.tokens.width
         rows = torch.arange(len(last), device=last.device)
         for layer, block in enumerate(self._blocks):
-            q, k, v = block.project(x).unbind(2)
-            # Laid out once as the products of every step want them.
-            self._history.append(
-                (k.permute(0, 2, 3, 1).contiguous(), v.transpose(1, 2).contiguous())
-            )
+            qkv = block.project(x)
+            keys, values = self._cache.put_history(layer, qkv[:, :, 1:])
             if layer < len(self._blocks) - 1:
-                x = block.finish(x, block.attend(q, k, v).flatten(2))
+                x = block.finish(x, block.attend(*qkv.unbind(2)).flatten(2))
                 continue
             # Of the last layer only the last place is asked.
-            x, q = x[rows, last][:, None], q[rows, last][:, None]
-            scores = self._score(layer, q).softmax(-1)
-            x = block.finish(x, (scores @ self._history[layer][1]).transpose(1, 2).flatten(2))
+            mask = None if asking.even else self._seen[:, None]
+            mixed = _attend(qkv[rows, last, 0][:, None], keys, values, mask)
+            x = block.finish(x[rows, last][:, None], mixed)
         return net.heads.forward(net.norm(x[:, 0]), 0)
 
-    def _step(self, layer: int, block: GPTBlock, x: Tensor) -> Tensor:
-        """One place a beam through one layer, `[b, k, hidden]`."""
-        qkv = block.project(x)
-        q = qkv[:, :, 0]
-        keys, values = self._cache.put(layer, qkv[:, :, 1:])
-        scores = self._score(layer, q)
-        seen = scores.shape[-1]
-        own = score_steps(q, keys) * q.shape[-1] ** -0.5
-        weights = torch.cat([scores, own], dim=-1).softmax(-1)
-        mixed = (weights[..., :seen] @ self._history[layer][1]).transpose(1, 2)
-        mixed = mixed + mix_steps(weights[..., seen:], values)
-        return block.finish(x, mixed.flatten(2))
-
-    def _score(self, layer: int, q: Tensor) -> Tensor:
-        """Queries `[b, k, heads, d]` on the histories, `[b, heads, k, places]`."""
-        scores: Tensor = (q * q.shape[-1] ** -0.5).transpose(1, 2) @ self._history[layer][0]
-        return scores if self._unseen is None else scores.masked_fill(self._unseen, -torch.inf)
-
-    def _padding(self) -> Tensor | None:
-        """Places after the end of a history, bool `[b, 1, 1, places]`; None where there is none."""
+    def _within(self) -> Tensor:
+        """Which places belong to a history and are no padding, bool `[b, 1, places]`."""
         asking, width = self._asking, self._network.tokens.width
-        if asking.even:
-            return None
         at = torch.arange(asking.items.shape[1] * width + 1, device=asking.length.device)
-        return (at > asking.length[:, None] * width)[:, None, None]
+        return (at <= asking.length[:, None] * width)[:, None]
+
+
+def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Queries `[b, k, heads, d]` on what is kept, `[b, k, hidden]`."""
+    mixed = functional.scaled_dot_product_attention(q.transpose(1, 2), keys, values, attn_mask=mask)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def sid_sasrec_network(

@@ -77,20 +77,26 @@ class Attention(nn.Module):
         kv: Tensor = self.kv(x)
         return kv.view(*x.shape[:2], 2, *self.shape)
 
-    def mix(self, q: Tensor, kv: Tensor, mask: Tensor | None) -> Tensor:
+    def mix(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of queries to keys, `[b, t, hidden]`.
 
         Args:
             q: `[b, t, heads, head_size]`.
-            kv: `[b, s, 2, heads, head_size]`.
+            keys: `[b, heads, s, head_size]`.
+            values: The same.
             mask: Added to the scores, or what may be seen; fits `[b, heads, t, s]`.
         """
-        k, v = kv.unbind(2)
         mixed = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, scale=1.0
+            q.transpose(1, 2), keys, values, attn_mask=mask, scale=1.0
         )
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
+
+
+def heads_first(keys_values: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values as `Attention.mix` wants them, `[b, heads, s, head_size]` each."""
+    keys, values = keys_values.unbind(2)
+    return keys.transpose(1, 2), values.transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -122,8 +128,8 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`[b, t, hidden]` to the same; `mask` is added to the scores."""
         normed = self.attention_norm(x)
-        q, kv = self.attention.queries(normed), self.attention.keys_values(normed)
-        x = x + self.dropout(self.attention.mix(q, kv, mask))
+        q, kv = self.attention.queries(normed), heads_first(self.attention.keys_values(normed))
+        x = x + self.dropout(self.attention.mix(q, *kv, mask))
         finished: Tensor = x + self.dropout(self.inner(self.inner_norm(x)))
         return finished
 
@@ -153,11 +159,12 @@ class DecoderLayer(nn.Module):
         """
         each = x.flatten(0, 1)
         normed = self.attention_norm(each)
-        q, kv = self.attention.queries(normed), self.attention.keys_values(normed)
-        each = each + self.dropout(self.attention.mix(q, kv, mask))
+        q, kv = self.attention.queries(normed), heads_first(self.attention.keys_values(normed))
+        each = each + self.dropout(self.attention.mix(q, *kv, mask))
         rows = each.view(x.shape).flatten(1, 2)
-        q, kv = self.cross.queries(self.cross_norm(rows)), self.cross.keys_values(encoded)
-        rows = rows + self.dropout(self.cross.mix(q, kv, seen))
+        q = self.cross.queries(self.cross_norm(rows))
+        kv = heads_first(self.cross.keys_values(encoded))
+        rows = rows + self.dropout(self.cross.mix(q, *kv, seen))
         finished: Tensor = rows + self.dropout(self.inner(self.inner_norm(rows)))
         return finished.view(x.shape)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tastebench.contracts import Items, SeqProblem
-from tastebench.recommenders.seqrec.beam_cache import BeamCache, mix_steps, score_steps
+from tastebench.recommenders.seqrec.beam_cache import BeamCache
 from tastebench.recommenders.seqrec.code_batches import ItemBatch, Pairs, Windows
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
 from tastebench.recommenders.seqrec.generative import Asking
@@ -20,6 +20,7 @@ from tastebench.recommenders.seqrec.t5 import (
     DecoderLayer,
     EncoderLayer,
     RelativePositions,
+    heads_first,
 )
 from tastebench.recommenders.seqrec.user_tokens import UserTokens
 from tastebench.training.dropout import Dropout
@@ -162,13 +163,16 @@ class Decoding:
 
     def __init__(self, network: TIGERNetwork, asking: Asking) -> None:
         self._network, config = network, network.config
+        self._users = len(asking.length)
         encoded = network.encode(asking.items, asking.length, asking.user)
         self._layers: list[DecoderLayer] = list(network.decoder)  # type: ignore[arg-type]
-        self._history = [layer.cross.keys_values(encoded) for layer in self._layers]
+        self._history = [heads_first(layer.cross.keys_values(encoded)) for layer in self._layers]
+        self._level = torch.arange(network.tokens.width, device=encoded.device)[:, None]
         places = torch.arange(encoded.shape[1], device=encoded.device)
         self._seen = network._within(places, asking.length)
         self._cache = BeamCache(
-            len(asking.length),
+            self._users,
+            0,
             layers=config.layers,
             heads=config.heads,
             width=config.head_size,
@@ -179,28 +183,25 @@ class Decoding:
         """Logits of the codes of a level; see `tastebench.items.beam.Step`."""
         net = self._network
         if tokens is None:
-            start = self._history[0].new_full((len(self._history[0]), 1), net.tokens.start)
-            x = net.tokens(start.long())
+            start = self._level.new_full((self._users, 1), net.tokens.start)
+            x = net.tokens.forward(start)
         else:
             x = net.tokens.chosen(level - 1, tokens)
-        # One beam a user made the first step: whatever follows it continues that one.
-        self._cache.advance(None if level <= 1 else parents, x.shape[1])
-        steps = torch.arange(level + 1, device=x.device)
-        bias = net.decoder_places(steps[-1:], steps)
+        self._cache.advance(parents, x.shape[1], net.tokens.width - level)
+        bias = net.decoder_places(self._level[level], self._cache.step)
+        mask = bias.masked_fill(~self._cache.visible[:, None], -torch.inf)
         for layer, block in enumerate(self._layers):
-            x = self._step(layer, block, x, bias)
+            x = self._step(layer, block, x, mask)
         logits = net.heads.forward(net.decoder_norm(x), level)
         return logits[:, 0] if tokens is None else logits
 
-    def _step(self, layer: int, block: DecoderLayer, x: Tensor, bias: Tensor) -> Tensor:
+    def _step(self, layer: int, block: DecoderLayer, x: Tensor, mask: Tensor) -> Tensor:
         """One place a beam through one layer, `[b, k, hidden]`."""
         normed = block.attention_norm(x)
-        q = block.attention.queries(normed)
-        keys, values = self._cache.put(layer, block.attention.keys_values(normed))
-        weights = (score_steps(q, keys) + bias).softmax(-1)
-        x = x + block.attention.out(mix_steps(weights, values).flatten(2))
+        q, kv = block.attention.queries(normed), block.attention.keys_values(normed)
+        x = x + block.attention.mix(q, *self._cache.put(layer, kv), mask)
         q = block.cross.queries(block.cross_norm(x))
-        x = x + block.cross.mix(q, self._history[layer], self._seen)
+        x = x + block.cross.mix(q, *self._history[layer], self._seen)
         finished: Tensor = x + block.inner(block.inner_norm(x))
         return finished
 
