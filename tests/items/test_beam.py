@@ -98,9 +98,9 @@ def plain_search(table: Table, user: int, paths: list[Path], beams: int, over: s
 @st.composite
 def catalogues(draw) -> np.ndarray:
     """Paths of one to four codes, none the beginning of another, some shared."""
-    levels, size, n = draw(st.integers(1, 4)), draw(st.integers(2, 4)), draw(st.integers(1, 15))
+    levels, n = draw(st.integers(1, 4)), draw(st.integers(1, 15))
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
-    codes = rng.integers(0, size, (n, levels))
+    codes = rng.integers(0, rng.integers(1, 6, levels), (n, levels))
     # Below some beginnings every path ends at once: those items share it.
     for path in codes:
         cut = rng.integers(1, levels + 1)
@@ -128,7 +128,7 @@ def found(beams: Beams, user: int) -> list[tuple[float, Path]]:
 @given(catalogues(), st.integers(0, 999), st.sampled_from(["children", "level"]))
 def test_wide_beams_are_the_ranking_of_all_items(codes, seed, over):
     """T9: with as many beams as paths every item has its summed log-probability, in order."""
-    trie, paths = Trie.of(codes, [4] * codes.shape[1]), paths_of(codes)
+    trie, paths = Trie.of(codes), paths_of(codes)
     table = Table(trie.sizes, seed)
     beams = search(table.step(3), trie, 3, len(set(paths)), over=over)
     for user in range(3):
@@ -156,7 +156,7 @@ def test_wide_beams_are_the_ranking_of_all_items(codes, seed, over):
 @settings(max_examples=150, deadline=None)
 @given(catalogues(), st.integers(0, 999), st.integers(1, 6), st.sampled_from(["children", "level"]))
 def test_few_beams_are_those_of_the_plain_search(codes, seed, width, over):
-    trie, paths = Trie.of(codes, [4] * codes.shape[1]), paths_of(codes)
+    trie, paths = Trie.of(codes), paths_of(codes)
     table = Table(trie.sizes, seed)
     beams = search(table.step(2), trie, 2, width, over=over)
     assert beams.node.shape[1] <= width
@@ -174,12 +174,12 @@ def test_few_beams_are_those_of_the_plain_search(codes, seed, width, over):
 @given(catalogues(), st.integers(0, 999), st.integers(1, 40))
 def test_free_search_is_the_plain_search_over_all_paths(codes, seed, width):
     """The trie says only where a path ends, and afterwards which are items'."""
-    trie, paths = Trie.of(codes, [4] * codes.shape[1]), set(paths_of(codes))
+    trie, paths = Trie.of(codes), set(paths_of(codes))
     levels = codes.shape[1]
     whole = [
         path
         for length in range(1, levels + 1)
-        for path in product(range(4), repeat=length)
+        for path in product(*map(range, trie.sizes[:length]))
         if (path in paths or length == levels)
         and not any(path[:cut] in paths for cut in range(1, length))
     ]
@@ -213,7 +213,9 @@ def test_it_finds_what_hugging_face_generates():
     heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5}
     ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": None}
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, **heads, **ends)).eval()
-    codes = np.unique(np.random.default_rng(0).integers(2, 12, (60, 3)) + [0, 10, 20], axis=0)
+    codes = np.unique(
+        np.random.default_rng(0).integers(2, 12, (60, 3)) + np.array([0, 10, 20]), axis=0
+    )
     begun = torch.tensor([[1, 5, 17, 26], [1, 3, 13, 30]])
     after: dict[tuple[int, ...], set[int]] = {}
     for path, level in product(codes.tolist(), range(3)):
@@ -382,6 +384,15 @@ def test_equal_scores_go_to_the_first_paths():
         beams = search(Table(trie.sizes, logits=flat).step(1), trie, 1, 3, mode=mode)
         assert beams.path.tolist() == [[[0, 0, 0], [0, 0, 1], [0, 1, 0]]]
         assert len(set(beams.score[0].tolist())) == 1
+
+
+def test_paths_that_have_ended_keep_their_place_among_equals():
+    """A level of one code adds nothing, so all three have 1 / 3 whether they go on or not."""
+    trie = Trie.of(np.array([[0, -1], [1, -1], [2, 0]]))
+    flat = {(): [0, 0, 0], (2,): [0]}
+    for way in ({"over": "level"}, {"mode": "free"}):
+        beams = search(Table(trie.sizes, logits=flat).step(1), trie, 1, 3, **way)
+        assert beams.path.tolist() == [[[0, -1], [1, -1], [2, 0]]]
 
 
 def test_many_equal_scores_are_chosen_the_same_way_in_any_company():

@@ -295,7 +295,7 @@ def _best(scores: Tensor, rows: Tensor, ended: Tensor, most: int) -> _Picked:
 
 def _order(scores: Tensor, place: Tensor) -> Tensor:
     """Integers that order by score, then by place, the first highest; int64."""
-    bits = (scores + 0.0).view(torch.int32)  # + 0.0 makes one zero of two
+    bits = scores.view(torch.int32)  # a sum that began with 0.0 is never -0.0
     return ((bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(torch.int64) << 32) - place
 
 

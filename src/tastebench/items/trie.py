@@ -113,9 +113,9 @@ class Trie:
 
     def child_of(self, nodes: Tensor, tokens: Tensor) -> Tensor:
         """Where these codes lead from these nodes, -1 where nowhere; nodes of -1 lead nowhere."""
-        wanted = nodes * max(self.sizes) + tokens
+        wanted = nodes * max(self.sizes) + tokens  # below 0, and so no key, for a node of -1
         edge = torch.searchsorted(self.edge_key, wanted).clamp(max=len(self.edge_key) - 1)
-        return torch.where((self.edge_key[edge] == wanted) & (nodes >= 0), edge + 1, -1)
+        return torch.where((self.edge_key[edge] == wanted), edge + 1, -1)
 
     def paths(self, leaves: Tensor) -> Tensor:
         """Codes of leaves of any shape, `[..., levels]`; -1 after the end, and for a leaf of -1."""
