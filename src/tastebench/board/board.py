@@ -309,6 +309,7 @@ def _protocols(cells: Sequence[Cell]) -> tuple[dict[str, Any], ...]:
             "dataset": dataset,
             "dataset_fingerprint": records[0].fingerprints.get("dataset"),
             "split": list(records[0].split),
+            "shortcuts": next((r.shortcuts.to_dict() for r in records if r.shortcuts), None),
             "protocol": records[0].protocol,
             "counts": _alike([record.counts for record in records]),
         }

@@ -237,7 +237,7 @@ def _units(board: Board, column: Column, n: str) -> str:
 
 
 def data_lines(board: Board) -> list[str]:
-    """Which data: fingerprints, how each dataset was cut and what that leaks."""
+    """Which data: fingerprints, how each was cut, what that leaks, and what gives answers away."""
     prints = {
         f"{one['dataset']}: data {(one['dataset_fingerprint'] or 'unknown')[:12]}": None
         for one in board.protocols
@@ -247,7 +247,12 @@ def data_lines(board: Board) -> list[str]:
         for one in board.protocols
         if one["split"]
     }
-    return [*prints, *splits]
+    shortcuts = {
+        f"{one['task']}/{one['dataset']}: {found['sentence']}": None
+        for one in board.protocols
+        if (found := one.get("shortcuts"))
+    }
+    return [*prints, *splits, *shortcuts]
 
 
 def agreement_lines(board: Board) -> list[str]:

@@ -212,12 +212,19 @@ def prepare(  # noqa: PLR0913, PLR0917 - an option each
 
 def check(
     name: Annotated[str, typer.Argument(help="Name or folder of a dataset.", metavar="DATASET")],
+    shortcuts: Annotated[
+        bool,
+        typer.Option(
+            "--shortcuts", help="Say whether next items are given away by their neighbours."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read a prepared dataset whole: files, schema, fingerprint; and say what its splits leak.
 
     Of click prediction it says what the parts hold: rows, clicks, histories. A benchmark's dataset
-    is counted beside what the benchmark publishes of it.
+    is counted beside what the benchmark publishes of it. With --shortcuts: how few items follow an
+    item, how like they are, and how much a longer history adds.
     """
     from tastebench.data.catalog import dataset_folder, load_dataset
     from tastebench.data.comparison import compare
@@ -238,6 +245,10 @@ def check(
 
         print_comparison(counted, console())
     more = {"published": counted.to_dict()} if counted is not None else {}
+    if shortcuts:
+        from tastebench.cli.data_shortcuts import look_for_shortcuts
+
+        more["shortcuts"] = look_for_shortcuts(dataset, as_json)
     finish(dataset, folder, as_json, leakage=leaks, **more)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tastebench.contracts import Evaluation
     from tastebench.data.card import SplitSpec
+    from tastebench.data.dataset import Dataset
+    from tastebench.data.shortcut_facts import Shortcuts
+    from tastebench.tasks.protocol import TaskProtocol
 
 
 def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
@@ -133,6 +136,15 @@ def leaks(split: SplitSpec | None) -> tuple[str, ...]:
     from tastebench.tasks.protocol import describe_split
 
     return describe_split(split), LEAKS[split.kind]
+
+
+def shortcuts(dataset: Dataset, protocol: TaskProtocol) -> Shortcuts | None:
+    """What the dataset, cut in this way, gives away of next items; None for other tasks."""
+    if protocol.task != "seqrec" or protocol.split is None:
+        return None
+    from tastebench.data.shortcuts import kept_shortcuts
+
+    return kept_shortcuts(dataset, protocol.split)
 
 
 def number(value: float) -> float | None:

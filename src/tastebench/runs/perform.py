@@ -20,6 +20,7 @@ from tastebench.runs.compose import (
     leaks,
     now,
     number,
+    shortcuts,
     told,
 )
 from tastebench.runs.energy import OF_A_RUN, measure
@@ -253,6 +254,7 @@ class _Performance:
             ),
             trials=tuned.trials if self.run.searches else (),
             split=leaks(self.protocol.split),
+            shortcuts=shortcuts(self.dataset, self.protocol),
             environment=environment.describe(),
             fingerprints={
                 "dataset": self.dataset.fingerprint,

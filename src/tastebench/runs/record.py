@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tastebench.data.shortcut_facts import Shortcuts
 from tastebench.errors import DataError
 from tastebench.files import read_json, write_json
 from tastebench.runs.energy import Energy
@@ -273,6 +274,8 @@ class Record(BaseModel):
         cost: What it took.
         fit, trials: Training and tuning.
         split: What was cut and what this way of cutting leaks, as sentences.
+        shortcuts: What next items are given away by, in this dataset and split; None for other
+            tasks, where nothing is asked of a history, and in records from before it was measured.
         environment: Versions, platform, processor, git revision.
         fingerprints: Dataset values, vectors, model revision.
         created: When it ended, UTC, ISO 8601.
@@ -303,6 +306,7 @@ class Record(BaseModel):
     fit: Fit | None = None
     trials: tuple[Trial, ...] = ()
     split: tuple[str, ...] = ()
+    shortcuts: Shortcuts | None = None
     environment: dict[str, Any] = {}
     fingerprints: dict[str, str | None] = {}
     error: Failure | None = None
