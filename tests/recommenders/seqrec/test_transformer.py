@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 import torch
 from torch import nn
 
-from tastebench.recommenders.seqrec.transformer import CausalTransformer
+from tastebench.recommenders.seqrec.settings import TransformerSettings
+from tastebench.recommenders.seqrec.transformer import (
+    BidirectionalTransformer,
+    CausalTransformer,
+    _attention,
+)
 from tastebench.training.dropout import Dropout, keep_mask
 
+AnyTransformer = TypeVar("AnyTransformer", CausalTransformer, BidirectionalTransformer)
 WIDTH, LENGTH, LAYERS, HEADS, INNER = 12, 7, 2, 3, 20
 
 
@@ -23,6 +31,27 @@ def transformer(dropout: float = 0.0) -> CausalTransformer:
         dropout=dropout,
         attention_dropout=dropout,
     )
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.normal_(std=0.5)
+    return ours
+
+
+def of_config(
+    kind: type[AnyTransformer], norm: str = "post", dropout: float = 0.0
+) -> AnyTransformer:
+    """One whose attention drops by its own draws, with weights that tell positions apart."""
+    torch.manual_seed(0)
+    config = TransformerSettings(
+        hidden_size=WIDTH,
+        layers=LAYERS,
+        heads=HEADS,
+        inner_size=INNER,
+        hidden_dropout=0.0,
+        attention_dropout=dropout,
+        norm=norm,
+    )
+    ours = kind.of(config, LENGTH)
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.normal_(std=0.5)
@@ -80,6 +109,62 @@ def test_a_state_sees_everything_before_it() -> None:
     ours, x = transformer(), torch.randn(1, LENGTH, WIDTH, requires_grad=True)
     (grad,) = torch.autograd.grad(ours(x)[0, 4, 0], x)
     assert (grad[0].abs().sum(dim=1) > 0).tolist() == [True] * 5 + [False] * 2
+
+
+LENGTHS = torch.tensor([7, 1, 4])
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("training", [True, False])
+def test_some_states_alone_are_those_of_all(norm: str, training: bool) -> None:
+    """What the last block leaves out is what nobody asked for."""
+    x = torch.randn(3, LENGTH, WIDTH)
+    wanted = torch.rand(3, LENGTH) < 0.4
+    wanted[1] = False
+    last = torch.arange(3), LENGTHS - 1
+    causal = of_config(CausalTransformer, norm).train(training)
+    both_ways = of_config(BidirectionalTransformer, norm).train(training)
+    for ours, whole in ((causal, causal(x)), (both_ways, both_ways(x, LENGTHS))):
+        torch.testing.assert_close(ours.at(x, wanted, LENGTHS), whole[wanted])
+        torch.testing.assert_close(ours.last(x, LENGTHS), whole[last])
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_both_ways_sees_all_real_positions_and_no_padding(norm: str) -> None:
+    ours = of_config(BidirectionalTransformer, norm)
+    x = torch.randn(1, LENGTH, WIDTH, requires_grad=True)
+    (grad,) = torch.autograd.grad(ours(x, torch.tensor([5]))[0, 1, 0], x)
+    assert (grad[0].abs().sum(dim=1) > 0).tolist() == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_that_drops_nothing_is_torchs(masked: bool) -> None:
+    q, k, v = torch.randn(3, 3, HEADS, LENGTH, 4)
+    mask = (torch.arange(LENGTH) < LENGTHS[:, None])[:, None, None, :] if masked else None
+    theirs = nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=not masked
+    )
+    torch.testing.assert_close(_attention(q, k, v, mask, Dropout(0.0)), theirs)
+
+
+def test_attention_drops_weights_and_keeps_their_mean() -> None:
+    """Values of one give the sum of the weights that were kept."""
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 400, HEADS, LENGTH, 4)
+    kept = _attention(q, k, torch.ones_like(q), None, Dropout(0.3))[..., 0]
+    first = kept[:, :, 0]  # sees itself alone: kept whole, or dropped
+    torch.testing.assert_close(
+        first[first > 0], torch.tensor(1 / 0.7).expand_as(first[first > 0]), rtol=1e-3, atol=0
+    )
+    assert (first == 0).float().mean().item() == pytest.approx(0.3, abs=0.04)
+    assert kept.mean().item() == pytest.approx(1.0, abs=0.03)
+
+
+def test_own_dropout_drops_in_training_only() -> None:
+    ours, x = of_config(CausalTransformer, dropout=0.5), torch.randn(2, LENGTH, WIDTH)
+    assert not torch.equal(ours(x), ours(x))
+    ours.eval()
+    torch.testing.assert_close(ours(x), reference(ours, x))
 
 
 def test_parameters_by_formula() -> None:

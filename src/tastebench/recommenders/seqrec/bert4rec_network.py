@@ -66,14 +66,14 @@ class BERT4RecNetwork(SequenceNetwork):
         """States of hidden items, `[n_targets, h + 1]`, row by row."""
         embeddings = self.embed(items.flatten()).view(*items.shape, -1)
         read = torch.where(is_target[..., None], self.mask, embeddings)
-        return self._said(self.encoder(read, lengths)[is_target])
+        return self._said(self.encoder.at(read, is_target, lengths))
 
     def last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
         """States of a [MASK] after each history, `[b, h + 1]`."""
         read = functional.pad(embeddings, (0, 0, 0, 1))
         after = torch.arange(read.shape[1], device=lengths.device) == lengths[:, None]
         read = torch.where(after[..., None], self.mask, read)
-        return self._said(self.encoder(read, lengths + 1)[after])
+        return self._said(self.encoder.last(read, lengths + 1))
 
     def _said(self, states: Tensor) -> Tensor:
         return functional.pad(functional.gelu(self.head(states)), (0, 1), value=1.0)

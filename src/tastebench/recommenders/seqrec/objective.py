@@ -15,6 +15,7 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.settings import SequenceSettings
 from tastebench.training.batches import SequenceBatch
 from tastebench.training.losses import (
+    SMALL_CHUNK,
     gbce_beta,
     linear_cross_entropy,
     sampled_binary_cross_entropy,
@@ -35,11 +36,13 @@ class Objective:
         settings: The loss and its numbers; None for the full softmax.
         draws: What negatives are drawn from; None where none are.
         log_expected: Taken off the scores of drawn items, float32 `[n_items]`; None for nothing.
+        chunk: Logits of the full softmax held at once; None for the default.
     """
 
     settings: SequenceSettings | None = None
     draws: ItemDraws | None = None
     log_expected: np.ndarray | None = None
+    chunk: int | None = None
 
     @classmethod
     def of(cls, settings: TrainSettings, train: Ragged, n_items: int) -> Objective:
@@ -48,8 +51,10 @@ class Objective:
         Raises:
             UsageError: There is nothing to draw in a catalogue of one item.
         """
-        if not isinstance(settings, SequenceSettings) or settings.loss == "softmax":
+        if not isinstance(settings, SequenceSettings):
             return cls()
+        if settings.loss == "softmax":
+            return cls(chunk=SMALL_CHUNK)
         if n_items < 2:
             raise UsageError(
                 f"loss={settings.loss} draws items that a position is told apart from, and there "
@@ -97,7 +102,8 @@ class Objective:
             drawn: Items drawn for all, int64 `[k]`, or for each, `[n, k]`; None for none.
         """
         if self.settings is None or drawn is None:
-            return linear_cross_entropy(states, network.catalogue(), targets, network.scale)
+            table = network.catalogue()
+            return linear_cross_entropy(states, table, targets, network.scale, chunk=self.chunk)
         if self.settings.loss == "sampled-softmax":
             return self._softmax(network, states.float(), targets, drawn)
         beta = gbce_beta(drawn.shape[1], network.n_items, self.settings.calibration)

@@ -61,7 +61,22 @@ class IdNetwork(SequenceNetwork):
         return self.items if self.output is None else self.output
 
 
-def sasrec_network(config: SASRecConfig, problem: SeqProblem, items: Items) -> IdNetwork:
+class SASRecNetwork(IdNetwork):
+    """The same with a transformer, whose last block computes only the states that are used."""
+
+    encoder: CausalTransformer
+
+    def predicting(self, items: Tensor, is_target: Tensor, lengths: Tensor) -> Tensor:
+        """States that predict in training, `[n_targets, h]`, row by row."""
+        embeddings = self.embed(items.flatten()).view(*items.shape, -1)
+        return self.encoder.at(embeddings, is_target, lengths)
+
+    def last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """What is known at the end of right-padded histories `[b, l, h]`, none empty: `[b, h]`."""
+        return self.encoder.last(embeddings, lengths)
+
+
+def sasrec_network(config: SASRecConfig, problem: SeqProblem, items: Items) -> SASRecNetwork:
     """The untrained network for a problem; nothing of `items` but their number is used."""
     encoder = CausalTransformer.of(config, problem.history_length)
-    return IdNetwork(items.n, config.hidden_size, encoder, tied=config.output == "tied")
+    return SASRecNetwork(items.n, config.hidden_size, encoder, tied=config.output == "tied")

@@ -52,6 +52,15 @@ class SASRecTextNetwork(SequenceNetwork):
         states: Tensor = self.encoder(embeddings)
         return states
 
+    def predicting(self, items: Tensor, is_target: Tensor, lengths: Tensor) -> Tensor:
+        """States that predict in training, `[n_targets, h]`, row by row."""
+        embeddings = self.embed(items.flatten()).view(*items.shape, -1)
+        return self.encoder.at(embeddings, is_target, lengths)
+
+    def last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """What is known at the end of right-padded histories `[b, l, h]`, none empty: `[b, h]`."""
+        return self.encoder.last(embeddings, lengths)
+
 
 def sasrec_text_network(
     config: SASRecTextConfig, problem: SeqProblem, items: Items

@@ -27,10 +27,13 @@ class Form(NamedTuple):
     Attributes:
         norm: Where layers are normalised.
         activation: Inside the feed-forward part; `gelu-tanh` is GPT-2's approximation.
+        own_dropout: Attention weights are dropped by `Dropout`, in less than half of torch's time.
+            Other draws, so what was trained by torch's keeps to them.
     """
 
     norm: Literal["post", "pre"] = "post"
     activation: Activation = "gelu"
+    own_dropout: bool = False
 
 
 BERT = Form()
@@ -43,7 +46,7 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class _Transformer(nn.Module):
-    """Positions, blocks and norms of both transformers below.
+    """Positions, blocks and norms of both transformers below; `causal` tells them apart.
 
     Post-norm, as BERT has it, and pre-norm, as GPT-2 does:
 
@@ -63,6 +66,8 @@ class _Transformer(nn.Module):
         attention_dropout: Of the attention weights.
         form: Of the blocks.
     """
+
+    causal: bool
 
     def __init__(
         self,
@@ -101,14 +106,37 @@ class _Transformer(nn.Module):
             inner=config.inner,
             dropout=config.hidden_dropout,
             attention_dropout=config.attention_dropout,
-            form=Form(config.norm, config.activation),
+            form=Form(config.norm, config.activation, own_dropout=True),
         )
 
-    def _run(self, embeddings: Tensor, visible: Tensor | None) -> Tensor:
+    def last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """States of the last real positions alone, `[b, width]`: what `forward` has there.
+
+        They have seen all real positions, whichever way the others look.
+        """
+        states, _ = self._read(embeddings, lengths)
+        real = _real(states, lengths)
+        return self._end(self.blocks[-1].at_last(states, real, lengths - 1))  # type: ignore[operator]
+
+    def at(self, embeddings: Tensor, wanted: Tensor, lengths: Tensor) -> Tensor:
+        """States of the positions in `wanted`, bool `[b, l]`, alone: `[n, width]`, row by row."""
+        states, visible = self._read(embeddings, lengths)
+        return self._end(self.blocks[-1].at(states, wanted, visible))  # type: ignore[operator]
+
+    def _run(self, embeddings: Tensor, lengths: Tensor | None) -> Tensor:
+        states, visible = self._read(embeddings, lengths)
+        return self._end(self.blocks[-1](states, visible))
+
+    def _read(self, embeddings: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What the last block reads, and the positions that all of it may look at."""
         states: Tensor = embeddings + self.positions[: embeddings.shape[1]]
         states = self.dropout(states if self.pre else self.norm(states))
-        for block in self.blocks:
+        visible = None if self.causal or lengths is None else _real(states, lengths)
+        for block in self.blocks[:-1]:
             states = block(states, visible)
+        return states, visible
+
+    def _end(self, states: Tensor) -> Tensor:
         states = self.norm(states) if self.pre else states
         return states
 
@@ -120,6 +148,8 @@ class CausalTransformer(_Transformer):
     and no other mask is needed. What stands at padded positions afterwards means nothing.
     """
 
+    causal = True
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """`[b, l, width]` to `[b, l, width]`, `l` at most `length`."""
         return self._run(embeddings, None)
@@ -128,10 +158,11 @@ class CausalTransformer(_Transformer):
 class BidirectionalTransformer(_Transformer):
     """Item embeddings to states: every state has seen all real embeddings and no padding."""
 
+    causal = False
+
     def forward(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
         """`[b, l, width]` to the same; the first `lengths[i]` positions of row `i` are real."""
-        column = torch.arange(embeddings.shape[1], device=embeddings.device)
-        return self._run(embeddings, column < lengths[:, None])
+        return self._run(embeddings, lengths)
 
 
 class Block(nn.Module):
@@ -151,6 +182,7 @@ class Block(nn.Module):
         self.attention_dropout = attention_dropout
         self.pre = form.norm == "pre"
         self.activation = form.activation
+        self.dropped = Dropout(attention_dropout) if form.own_dropout else None
         epsilon = PRE_EPSILON if self.pre else EPSILON
         self.qkv = linear(width, 3 * width)
         self.out = linear(width, width)
@@ -162,11 +194,34 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         """`[b, l, width]` to the same; causal where not told what is visible, bool `[b, l]`."""
+        return self._ahead(x, self._attend(self._normed(x), visible))
+
+    def at(self, x: Tensor, wanted: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The same of the positions in `wanted`, bool `[b, l]`, alone: `[n, width]`."""
+        return self._ahead(x[wanted], self._attend(self._normed(x), visible)[wanted])
+
+    def at_last(self, x: Tensor, visible: Tensor, last: Tensor) -> Tensor:
+        """The same of position `last[i]` of row `i` alone, which sees the visible: `[b, width]`."""
+        rows, width = torch.arange(len(x), device=x.device), x.shape[-1]
+        normed = self._normed(x)
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = functional.linear(normed[rows, last], weight[:width], bias[:width])
+        kv = functional.linear(normed, weight[width:], bias[width:])
+        k, v = kv.view(*x.shape[:2], 2, self.heads, -1).unbind(2)
+        mixed = self._mixed(q.view(len(x), 1, self.heads, -1), k, v, visible)
+        return self._ahead(x[rows, last], mixed.squeeze(1))
+
+    def _normed(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.attention_norm(x) if self.pre else x
+        return normed
+
+    def _ahead(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """From what was read and what attention made of it to the end of the block."""
+        x = x + self.dropout(self.out(mixed))
         if self.pre:
-            x = x + self.dropout(self._attend(self.attention_norm(x), visible))
             added: Tensor = x + self.dropout(self._feed(self.output_norm(x)))
             return added
-        x = self.attention_norm(x + self.dropout(self._attend(x, visible)))
+        x = self.attention_norm(x)
         normed: Tensor = self.output_norm(x + self.dropout(self._feed(x)))
         return normed
 
@@ -175,18 +230,41 @@ class Block(nn.Module):
         return fed
 
     def _attend(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        b, length, width = x.shape
-        q, k, v = self.qkv(x).view(b, length, 3, self.heads, width // self.heads).unbind(2)
-        mixed = functional.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            attn_mask=None if visible is None else visible[:, None, None, :],
-            dropout_p=self.attention_dropout if self.training else 0.0,
-            is_causal=visible is None,
-        )
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, length, width))
-        return out
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).unbind(2)
+        return self._mixed(q, k, v, visible)
+
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+        """Attention of `[b, n, heads, d]` over `[b, l, heads, d]`, `[b, n, heads * d]`."""
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        mask = None if visible is None else visible[:, None, None, :]
+        if self.training and self.dropped is not None and self.dropped.p:
+            mixed = _attention(q, k, v, mask, self.dropped)
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                dropout_p=self.attention_dropout if self.training else 0.0,
+                is_causal=mask is None,
+            )
+        return mixed.transpose(1, 2).flatten(2)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:
+    """`dropout(softmax(q k' / sqrt(d))) v`, causal without a mask; `[b, heads, l, d]`."""
+    if mask is None:
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+    hidden = torch.zeros(mask.shape, dtype=q.dtype, device=q.device)
+    hidden.masked_fill_(~mask, float("-inf"))
+    scores = ((q * q.shape[-1] ** -0.5) @ k.mT).add_(hidden)
+    weights: Tensor = dropout(scores.softmax(dim=-1))
+    return weights @ v
+
+
+def _real(states: Tensor, lengths: Tensor) -> Tensor:
+    """Which positions are not padding, bool `[b, l]`."""
+    return torch.arange(states.shape[1], device=states.device) < lengths[:, None]
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
