@@ -1,4 +1,4 @@
-"""Artefacts made with a language model, each with what it was made from and what it cost.
+"""Artefacts made with a model, each with what it was made from: queries and semantic ids.
 
 Importing this package loads nothing else.
 """

@@ -77,7 +77,7 @@ class Outlook:
 def look(
     recipe: CodeRecipe, dataset: Dataset, encoder: Encoder | None, text_recipe: str | None
 ) -> Outlook:
-    """What `encode_catalogue` and `make_codes` would have to do; nothing is fetched or written."""
+    """What `encode_catalogue` and `make_codes` would have to do; nothing is fetched or encoded."""
     from tastebench.encoders.controls import Shuffled
     from tastebench.encoders.hooks import Absent, FitsCatalogue
     from tastebench.encoders.vectors import encode_items, not_kept

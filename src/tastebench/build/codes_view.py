@@ -22,6 +22,9 @@ from tastebench.items.semantic_ids.paths import same_path
 _HINTS = 5000
 """Ids that are compared letter by letter for a hint, at most: a second's work."""
 
+_SHOWN = 60
+"""Characters of a title in a message."""
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -201,7 +204,7 @@ class CodesView:
         raise UsageError(f"no item {name!r}: {self._hint(name)}", where=str(self.artefact.folder))
 
     def _several(self, name: str, rows: np.ndarray) -> UsageError:
-        some = "; ".join(f"{self.names[row]} {self.title(row)}" for row in rows[:5].tolist())
+        some = "; ".join(f"{self.names[row]} {_cut(self.title(row))}" for row in rows[:5].tolist())
         more = "; ..." if len(rows) > 5 else ""
         return UsageError(
             f"the titles of {counted(len(rows), 'item')} hold {name!r}: {some}{more}",
@@ -214,13 +217,21 @@ class CodesView:
         known = self.names
         if self.titles is not None:
             known = pl.concat([known.alias("name"), self.titles.alias("name")])
-        if len(known) > _HINTS:
-            known = known.filter(known.str.to_lowercase().str.starts_with(name[:2].lower()))
-        near = did_you_mean(name, known.filter(known != "").unique().head(_HINTS).to_list())
+        known, lower = known.filter(known != "").unique().sort(), name.lower()
+        for length in range(1, len(name) + 1):
+            alike = known.filter(known.str.to_lowercase().str.starts_with(lower[:length]))
+            if len(known) <= _HINTS or alike.is_empty():
+                break
+            known = alike
+        near = did_you_mean(name, known.head(_HINTS).to_list())
         if near.startswith("did you mean"):
-            return near
+            return _cut(near, 3 * _SHOWN)
         few = ", ".join(self.names.head(3).to_list())
         return f"items are called {few}, ..." if len(self.names) > 3 else f"known: {few}"
+
+
+def _cut(text: str, length: int = _SHOWN) -> str:
+    return text if len(text) <= length else f"{text[: length - 3].rstrip()}..."
 
 
 def view_of(folder: Path, dataset: str | None, say: Callable[[str], None]) -> CodesView:

@@ -15,7 +15,7 @@ def item_titles(dataset: Dataset) -> pl.Series:
     """One title an item, a single line that is safe to print; empty where there is none."""
     items, columns = dataset.tables.items, dataset.card.text_columns
     name = "title" if "title" in items.columns else next(iter(columns), None)
-    if name is None or items.schema[name] != pl.String:
+    if name is None or items.schema.get(name) != pl.String:
         return pl.Series("title", [""] * len(items), dtype=pl.String)
     return printable(clean(items[name].fill_null(""))).alias("title")
 

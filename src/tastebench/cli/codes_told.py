@@ -7,6 +7,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -76,11 +77,23 @@ def print_item(view: CodesView, row: int, console: Console) -> None:
     )
     console.print(Text(f"path  {'-'.join(map(str, view.path(row)))}"))
     for group in view.neighbours(row, _ROWS + 1):
-        length = len(group.prefix)
-        what = "the whole path" if length == view.levels else f"the first {counted(length, 'code')}"
-        told = counted(group.n, "other") if group.n else "no other"
-        console.print(Text.assemble("\n", (_path(group.prefix), "bold"), f"  {told} share {what}"))
+        head = Text.assemble("\n", (_path(group.prefix), "bold"), f"  {_sharing(view, group)}")
+        console.print(head)
         _rows(view, console, group, 2)
+
+
+def _sharing(view: CodesView, group: Group) -> str:
+    """How many share so much, in words: `2 others share the first 3 codes and no more`."""
+    length = len(group.prefix)
+    who = f"{counted(group.n, 'other')} share" if group.n > 1 else "1 other shares"
+    what = "the first code" if length == 1 else f"the first {length} codes"
+    if length == view.levels:
+        what = "the whole path"
+    elif group.n:
+        what += " and no more"
+    else:
+        what = f"just {what}"
+    return f"{who if group.n else 'no other shares'} {what}"
 
 
 def prefix_report(view: CodesView, prefix: tuple[int, ...]) -> dict[str, Any]:
@@ -131,12 +144,14 @@ def _print_group(view: CodesView, console: Console, group: Group, indent: int = 
 
 
 def _rows(view: CodesView, console: Console, group: Group, indent: int) -> None:
-    """A line an item, as wide as the terminal and no wider; then how many more there are."""
+    """A line an item, its title cut so that the id is on it too; then how many more there are."""
     for row in group.rows:
-        line = Text(" " * indent, no_wrap=True, overflow="ellipsis", end="\n")
-        line.append(view.title(row) or "(no title)" if view.titles is not None else "")
-        line.append(("  " if view.titles is not None else "") + view.names[row], style="dim")
-        console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        name, title = view.names[row], Text(view.title(row))
+        if view.titles is not None and not title:
+            title = Text("(no title)")
+        title.truncate(max(console.width - indent - cell_len(name) - 2, 10), overflow="ellipsis")
+        gap = "  " if title else ""
+        console.print(Text.assemble(" " * indent, title, gap, (name, "dim")), soft_wrap=True)
     more = group.n - len(group.rows)
     if more:
         console.print(Text(f"{' ' * indent}... and {more:,} more", style="dim"))
