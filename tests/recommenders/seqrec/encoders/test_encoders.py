@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tastebench.errors import UsageError
 from tastebench.recommenders.seqrec.encoders.caser import Caser
@@ -49,6 +50,8 @@ ENCODERS: dict[str, Callable[[float], nn.Module]] = {
 ALL = pytest.mark.parametrize("name", ENCODERS)
 UNORDERED = {"hstu unbiased", "hstu reference"}
 """Without biases they see a set."""
+BOUNDED = {"sasrec", "hstu", "hstu unbiased", "hstu reference"}
+"""They have positions for so many items and no more."""
 
 
 def encoder(name: str, dropout: float = 0.0) -> nn.Module:
@@ -158,7 +161,7 @@ def test_every_weight_is_drawn_by_the_seed_and_on_its_own(name: str) -> None:
     assert not twins
 
 
-@pytest.mark.parametrize("name", ["sasrec", "hstu", "hstu reference"])
+@pytest.mark.parametrize("name", sorted(BOUNDED))
 def test_positions_end_at_the_longest_sequence(name: str) -> None:
     with pytest.raises(UsageError, match=r"sequences of 12 items.*for 11(.|\n)*latest items"):
         encoder(name)(torch.randn(1, LENGTH + 1, WIDTH))
@@ -170,3 +173,18 @@ def test_without_positions_sequences_may_be_long(name: str) -> None:
     with torch.no_grad():
         states = made(torch.randn(1, 3000, WIDTH))
     assert states.isfinite().all()
+
+
+@ALL
+def test_bfloat16_products_give_nearly_the_same(name: str) -> None:
+    made = encoder(name)
+    # Mamba-2 joins chunks of 64.
+    x = torch.randn(2, LENGTH if name in BOUNDED else 130, WIDTH)
+    exact = made(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = made(x)
+    near = functional.cosine_similarity(states.float(), exact, dim=-1)
+    assert near.min().item() > 0.98
+    states.float().square().sum().backward()
+    for parameter in made.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()

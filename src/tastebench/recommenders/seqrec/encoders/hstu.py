@@ -37,7 +37,7 @@ class HSTU(nn.Module):
 
     `bias="reference"` is the network of UQABench's code at a fixed padded width: `n_i` is `length`;
     units hold biases for distances, those of the masked half too, and for times, but add them only
-    to sequences whose times are given. Without times it knows no order.
+    to sequences whose times are given. Without times nothing but the mask tells it an order.
 
     Args:
         width: Of embeddings and states.
