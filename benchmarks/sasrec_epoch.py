@@ -194,9 +194,9 @@ def rank_plain(network: PlainSASRec, test: Targets) -> float:
 
 def recbole(problem: SeqProblem) -> Any:
     """RecBole's trainer and its parts of the same interactions in the same order."""
-    for name, stands_for in {"float_": np.float64, "complex_": np.complex128}.items():
+    gone = {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_}
+    for name, stands_for in gone.items():
         setattr(np, name, stands_for)  # it was written before NumPy 2
-    setattr(np, "unicode_", np.str_)
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
     from recbole.trainer import Trainer

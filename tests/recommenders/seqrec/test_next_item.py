@@ -20,7 +20,7 @@ from tastebench.training.fit import FabricTrainer
 from tastebench.training.losses import linear_cross_entropy
 
 N_ITEMS = 15
-NAMES = ["unisrec", "sasrec", "sasrec-text"]
+NAMES = ["unisrec", "sasrec", "sasrec-original", "gpt2rec", "sasrec-text"]
 SMALL = {"device": "cpu", "epochs": 2, "hidden_size": 8, "inner_size": 12}
 
 
