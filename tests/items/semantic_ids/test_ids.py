@@ -26,7 +26,7 @@ def vectors(n, seed=0, d=6):
     return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
 
 
-def on_a_line(x, ties, size=4):
+def on_a_line(x, ties, size=4, repair=0):
     """Items on a line, one level of codes 0 .. size - 1, each for the place of that number."""
     centres = np.arange(size, dtype=np.float32)[None, :, None]
     line = ResidualKMeans(ResidualCodebooks(centres, np.zeros((1, size), np.float32)), False)
@@ -35,7 +35,7 @@ def on_a_line(x, ties, size=4):
         (size,),
         1,
         line,
-        {"recipe": recipe(ties, 1, size).model_dump(mode="json"), "items": 0},
+        {"recipe": recipe(ties, 1, size, repair=repair).model_dump(mode="json"), "items": 0},
     )
     return add_items(none, np.array(x, dtype=np.float32)[:, None])
 
@@ -136,6 +136,25 @@ def test_items_move_to_no_code_that_no_item_ever_had():
     ids = make_ids(recipe(repair=30), np.ones((5, 6), np.float32), 5)
     check(ids, 5)
     assert ids.about["repair"] == {"rounds": 1, "shared": 5, "moved": 0, "left": 4}
+
+
+@pytest.mark.parametrize("ties", TIES)
+def test_later_items_move_too_where_items_do(ties):
+    # Of one level 0 .. 5 with items at 0 and 2: 2.1 and 2.3 would go to 2 and share it with each
+    # other and the old item; they go to 1 and 3, which is cheaper than 3 and 1.
+    ids = on_a_line([0, 2], ties, size=6, repair=30)
+    after = more(ids, [2.1, 2.3, 5])
+    assert after.values[2:, 0].tolist() == [1, 3, 5]
+    check(after, 5)
+    same_beginning(after, ids)
+    # There is room for one more; then they are told apart, or cannot be.
+    after = more(after, [4.4])
+    assert after.values[5, 0] == 4
+    if ties == "always":
+        assert more(after, [4.4]).values[6].tolist() == [4, 1]
+    else:
+        with pytest.raises(DataError, match="ends wherever"):
+            more(after, [4.4])
 
 
 # -------------------------------------------------------------------------- whatever is given

@@ -51,6 +51,23 @@ def test_it_ends_where_there_are_more_items_than_codes():
     assert set(codes[:, 0].tolist()) == set(range(5))
 
 
+def test_a_family_larger_than_the_level_is_dealt_out_as_far_as_it_goes():
+    codes, notes = repair([2.0] * 40 + [103.0], line(levels=2, size=5))
+    assert notes["left"] == 35
+    assert set(codes[:40, 1].tolist()) == set(range(5))
+    assert codes[40].tolist() == [1, 3]
+
+
+def test_others_stay_where_they_are():
+    vectors = np.array([[2.0], [2.4]], dtype=np.float32)
+    others = np.array([[3], [3], [2]])
+    codes, notes = repaired(
+        np.array([[2], [2]]), vectors, line(), rounds=9, epsilon=0.003, others=others
+    )
+    assert sorted(codes[:, 0].tolist()) == [1, 4]
+    assert notes["shared"] == 2
+
+
 def test_no_rounds_change_nothing():
     codes, notes = repair([2.0, 2.4], line(), rounds=0)
     assert codes[:, 0].tolist() == [2, 2]
@@ -66,7 +83,8 @@ def test_the_plan_is_the_cheapest_assignment(seed, items):
     to = plan.argmax(axis=1)
     row, best = linear_sum_assignment(costs)
     if len(set(to.tolist())) == items:  # else the next round goes on
-        assert costs[row, to].sum() <= costs[row, best].sum() + 0.02 * items
+        assert costs[row, to].sum() <= costs[row, best].sum() + 0.01 * items
+    assert len(set(to.tolist())) >= items - 1
 
 
 @settings(max_examples=40, deadline=None)

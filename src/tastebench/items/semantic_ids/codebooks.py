@@ -97,11 +97,14 @@ def scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
     """Float32 vectors, at unit length if asked; zero vectors stay zero."""
     if not unit:
         return np.array(vectors, dtype=np.float32)
-    X: npt.NDArray[np.float64] = np.array(vectors, dtype=np.float64)
-    # First by the largest entry, so that no square over- or underflows.
-    X /= _or_one(np.abs(X).max(axis=1, keepdims=True))
-    X /= _or_one(np.linalg.norm(X, axis=1, keepdims=True))
-    return X.astype(np.float32)
+    out = np.empty(vectors.shape, dtype=np.float32)
+    for begin in range(0, len(vectors), CHUNK):
+        X: npt.NDArray[np.float64] = vectors[begin : begin + CHUNK].astype(np.float64)
+        # First by the largest entry, so that no square over- or underflows.
+        X /= _or_one(np.abs(X).max(axis=1, keepdims=True))
+        X /= _or_one(np.linalg.norm(X, axis=1, keepdims=True))
+        out[begin : begin + CHUNK] = X
+    return out
 
 
 def _or_one(sizes: np.ndarray) -> np.ndarray:

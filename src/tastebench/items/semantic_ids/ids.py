@@ -90,11 +90,7 @@ def make_ids(
         learned = X if learn_rows is None else X[learn_rows]
         rng = _rng(recipe, "learn")
         quantiser, notes = methods.learn(recipe, learned, rng, progress, state=state)
-        codes = in_chunks(quantiser, X)
-        if settings.repair:
-            codes, notes["repair"] = repaired(
-                codes, X, quantiser, rounds=settings.repair, epsilon=settings.epsilon
-            )
+        codes, notes["repair"] = _apart(in_chunks(quantiser, X), X, quantiser, recipe)
     ties = tie_codes(codes, recipe.ties == "always")
     about = {
         "recipe": recipe.model_dump(mode="json"),
@@ -108,7 +104,8 @@ def make_ids(
 def add_items(ids: SemanticIds, vectors: np.ndarray) -> SemanticIds:
     """Gives paths to items that come after those there are, whose paths stay as they are.
 
-    A new item has the codes nearest to it. Among several with one path it has the next free number.
+    A new item has the codes nearest to it, or, if the recipe moves items that share a path, near
+    ones that nobody has. Among several with one path it has the next free number.
     Where tie-break codes are given only where needed and an old item ends where the new one would,
     that item cannot get one any more: the new one takes the nearest last code at which no old item
     ends. Codes that are drawn are drawn anew, from paths that no item has.
@@ -129,7 +126,7 @@ def add_items(ids: SemanticIds, vectors: np.ndarray) -> SemanticIds:
         new = more_random_codes(len(vectors), ids.sizes[0], old, rng)
     else:
         vectors = checked(vectors, dim=ids.quantiser.dim)
-        new = in_chunks(ids.quantiser, vectors)
+        new = _apart(in_chunks(ids.quantiser, vectors), vectors, ids.quantiser, ids.recipe, old)[0]
     always = ids.recipe.ties == "always"
     if not always:
         ends = old if ids.values.shape[1] == ids.levels else old[ids.values[:, ids.levels] < 0]
@@ -148,6 +145,20 @@ def in_chunks(quantiser: Quantiser, vectors: np.ndarray) -> np.ndarray:
     """The nearest codes of many vectors, int64 `[n, levels]`."""
     parts = [quantiser.assign(vectors[i : i + CHUNK]) for i in range(0, len(vectors), CHUNK)]
     return np.concatenate(parts) if parts else np.empty((0, len(quantiser.sizes)), dtype=np.int64)
+
+
+def _apart(
+    codes: np.ndarray,
+    vectors: np.ndarray,
+    quantiser: Quantiser,
+    recipe: CodeRecipe,
+    others: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Moves items that share a path, if the recipe does so; and says how many."""
+    settings = methods.settings_of(recipe)
+    assert isinstance(settings, VectorSettings)
+    rounds, epsilon = settings.repair, settings.epsilon
+    return repaired(codes, vectors, quantiser, rounds=rounds, epsilon=epsilon, others=others)
 
 
 def _rng(recipe: CodeRecipe, name: str) -> np.random.Generator:

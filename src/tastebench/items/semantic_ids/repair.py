@@ -5,9 +5,12 @@ transport: distances scaled to -1 .. 1, Q = exp(-D / epsilon), and rows and colu
 (Sinkhorn 1967; Cuturi 2013). There every code gets an equal share, so that two items are dealt all
 256 codes, and where an item goes has little to do with what is near it. Here a code has room for
 one item, or for none where an item without a collision has it: columns are scaled down to 1 and
-never up (transport with inequalities), which near small epsilon is the cheapest assignment. Where
-several still choose one code, the one that wants it most keeps it and the next round deals out the
-others; so it ends, and fails only where more items share all codes but the last than it has codes.
+never up (transport with inequalities), which for small epsilon is the cheapest assignment. Epsilon
+falls to what it shall be over the iterations, or 50 of them would not come near it.
+
+Where several still choose one code, the one that wants it most keeps it and the next round deals
+out the others; so it ends, and fails only where more items share all codes but the last than that
+level has codes.
 """
 
 from __future__ import annotations
@@ -22,12 +25,21 @@ if TYPE_CHECKING:
     from tastebench.items.semantic_ids.codebooks import Quantiser
 
 _ITERATIONS = 50
+_NEVER = 1e3
+"""A cost that nothing pays, where others are 0 .. 2."""
+
 _CELLS = 1 << 20
 """Entries of transport plans that are worked on at once: 8 MB each."""
 
 
 def repaired(
-    codes: np.ndarray, vectors: np.ndarray, quantiser: Quantiser, *, rounds: int, epsilon: float
+    codes: np.ndarray,
+    vectors: np.ndarray,
+    quantiser: Quantiser,
+    *,
+    rounds: int,
+    epsilon: float,
+    others: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Codes of which fewer items share a path, and what was done as JSON values.
 
@@ -37,15 +49,18 @@ def repaired(
         quantiser: What gave the codes.
         rounds: At most.
         epsilon: Entropy of the transport.
+        others: Codes of items that stay where they are, int64 `[m, levels]`.
     """
     size, n = quantiser.sizes[-1], len(codes)
+    both = codes if others is None else np.concatenate([codes, others])
     # A family shares all codes but the last.
-    family = prefix_groups(codes)[:, -2] if codes.shape[1] > 1 else np.zeros(n, dtype=np.int64)
-    last = codes[:, -1].copy()
-    open_ = np.flatnonzero(_shared(family * size + last))
+    none = np.zeros(len(both), dtype=np.int64)
+    family = prefix_groups(both)[:, -2] if both.shape[1] > 1 else none
+    last = both[:, -1].copy()
+    open_ = np.flatnonzero(_shared(family * size + last)[:n])
     asked, done = len(open_), 0
     while len(open_) and done < rounds:
-        settled = np.ones(n, dtype=bool)
+        settled = np.ones(len(both), dtype=bool)
         settled[open_] = False
         taken = np.unique((family * size + last)[settled])
         rows, to = _dealt(open_, family, taken, vectors, codes, quantiser, epsilon)
@@ -53,6 +68,7 @@ def repaired(
             break
         last[rows] = to
         open_, done = np.setdiff1d(open_, rows, assume_unique=True), done + 1
+    last = last[:n]
     moved = int((last != codes[:, -1]).sum())
     notes = {"rounds": done, "shared": asked, "moved": moved, "left": len(open_)}
     return np.column_stack([codes[:, :-1], last]), notes
@@ -79,6 +95,8 @@ def _dealt(
     Families of as many open items are dealt out together, as one array.
     """
     size = quantiser.sizes[-1]
+    # More of a family than there are codes could not get one anyway.
+    rows = rows[order_within(family[rows]) < size]
     rows = rows[np.argsort(family[rows], kind="stable")]
     _, begin, count = np.unique(family[rows], return_index=True, return_counts=True)
     found = [(rows[:0], rows[:0])]
@@ -112,16 +130,26 @@ def transport(costs: np.ndarray, room: np.ndarray, epsilon: float) -> np.ndarray
     low = costs.min(axis=(1, 2), where=usable, initial=np.inf, keepdims=True)
     high = costs.max(axis=(1, 2), where=usable, initial=-np.inf, keepdims=True)
     span = np.where(high > low, high - low, 1)
-    lowest = costs.min(axis=2, where=usable, initial=np.inf, keepdims=True)
-    # Less each item's cheapest code: rows are scaled anyway, and nothing underflows as a whole.
-    with np.errstate(invalid="ignore"):
-        scaled = np.where(usable, (costs - lowest) * 2 / span, np.inf)
-    plan = np.exp(-scaled / epsilon)
-    for _ in range(_ITERATIONS):
-        total = plan.sum(axis=2, keepdims=True)
-        plan /= np.where(total > 0, total, 1)
-        plan /= np.maximum(plan.sum(axis=1, keepdims=True), 1)
+    scaled = np.full(costs.shape, _NEVER)
+    np.divide(
+        2 * (costs - np.where(usable.any(axis=(1, 2), keepdims=True), low, 0)),
+        span,
+        out=scaled,
+        where=usable,
+    )
+    price = np.zeros((len(costs), 1, costs.shape[2]))
+    for entropy in np.geomspace(max(1.0, epsilon), epsilon, _ITERATIONS):
+        gain = -entropy * _log_sum((price - scaled) / entropy, 2)
+        price = np.minimum(-entropy * _log_sum((gain - scaled) / entropy, 1), 0)
+    plan: np.ndarray = np.exp((gain + price - scaled) / epsilon) * usable
     return plan
+
+
+def _log_sum(x: np.ndarray, axis: int) -> np.ndarray:
+    """log(sum(exp(x))) along an axis, which stays."""
+    top = x.max(axis=axis, keepdims=True)
+    out: np.ndarray = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return out
 
 
 def _chosen(batch: np.ndarray, plan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
