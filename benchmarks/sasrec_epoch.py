@@ -54,7 +54,7 @@ def main() -> None:
         dataset, split={"kind": "last_out"}, history_length=LENGTH, metrics=["ndcg@10"]
     )
     problem = task.problem(dataset, protocol)
-    asked = task.ask(problem, protocol, "test", ("id",))
+    asked = task.ask(problem, protocol, "test")
 
     def ours(seed: int) -> Fit:
         return fit_ours(problem, options.epochs, seed, lambda r: measure(r, asked, protocol))
