@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--generated", type=int, metavar="N", help="N made-up vectors instead")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=20, help="of RQ-VAE, once it has codes")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
     options = parser.parse_args()
 
     import torch
@@ -155,7 +156,8 @@ def main() -> None:
     }
     with threadpool_limits(options.threads):
         for name, make in ways.items():
-            print(row(name, make, X), flush=True)
+            if options.only in name:
+                print(row(name, make, X), flush=True)
 
 
 if __name__ == "__main__":
