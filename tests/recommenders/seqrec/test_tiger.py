@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,17 @@ def test_a_bidirectional_encoder_sees_later_items_and_a_causal_one_does_not() ->
         one, two = net.encode(items, length, None)[0], net.encode(other, length, None)[0]
         assert torch.allclose(one[:7], two[:7], atol=1e-6) is same
         assert not torch.allclose(one[7:], two[7:])
+
+
+@pytest.mark.parametrize(
+    ("config", "note"),
+    [
+        ({}, "an epoch predicts at most 1 item of each sequence"),
+        ({"targets_per_sequence": 3}, "an epoch predicts at most 3 items of each sequence"),
+        ({"targets_per_sequence": None}, None),
+        ({"encoder": "causal"}, "the encoder is causal: .* does not see later ones as in TIGER"),
+    ],
+)
+def test_the_record_says_what_is_not_as_published(config: dict[str, Any], note: str | None) -> None:
+    notes = network(**config).notes
+    assert [bool(re.fullmatch(note or "", found)) for found in notes] == [True] * (note is not None)

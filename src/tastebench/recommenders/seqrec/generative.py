@@ -45,7 +45,13 @@ class Asking:
 
 
 class CodeNetwork(Protocol):
-    """What a network for `Generative` has to do; it is an `nn.Module` beside."""
+    """What a network for `Generative` has to do; it is an `nn.Module` beside.
+
+    Attributes:
+        notes: What the record should say of it.
+    """
+
+    notes: tuple[str, ...]
 
     def batches(
         self, problem: SeqProblem, batch_size: int
@@ -116,7 +122,8 @@ class Generative:
         batches = network.batches(problem, self.settings.batch_size)
         prepared = time.perf_counter() - began
         report = trainer.fit(self._network, self.settings, batches, network.loss)
-        return replace(report, seconds=report.seconds + prepared)
+        notes = (*network.notes, *report.notes)
+        return replace(report, seconds=report.seconds + prepared, notes=notes)
 
     def generate(self, queries: Queries, k: int) -> Ranking:
         """The items that the best paths lead to, at most `k` a query.
@@ -132,7 +139,9 @@ class Generative:
         if queries.history is None:
             raise UsageError(f"{self.name} needs histories to say what comes next")
         assert self._trie is not None
-        trie = self._trie.to(device)
+        if self._trie.device != device:
+            self._trie = self._trie.to(device)
+        trie = self._trie
         ranking = Ranking(
             np.full((len(queries), k), -1, np.int32),
             np.full((len(queries), k), -np.inf, np.float32),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tastebench.contracts import Items, SeqProblem
+from tastebench.errors import counted
 from tastebench.recommenders.seqrec.beam_cache import BeamCache
 from tastebench.recommenders.seqrec.code_batches import ItemBatch, Pairs, Windows
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
@@ -43,6 +44,7 @@ class TIGERNetwork(nn.Module):
         super().__init__()
         hidden = config.hidden_size
         self.config = config
+        self.notes = _notes(config)
         self.tokens = CodeTokens(codes, hidden, 1.0)
         # T5 divides tied states by the root of their width: embeddings begin with deviation 1.
         tied = config.output == "tied"
@@ -204,6 +206,15 @@ class Decoding:
         x = x + block.cross.mix(q, *self._history[layer], self._seen)
         finished: Tensor = x + block.inner(block.inner_norm(x))
         return finished
+
+
+def _notes(config: TIGERConfig) -> tuple[str, ...]:
+    if config.encoder == "causal":
+        return ("the encoder is causal: an item of a history does not see later ones as in TIGER",)
+    if config.targets_per_sequence is not None:
+        few = counted(config.targets_per_sequence, "item")
+        return (f"an epoch predicts at most {few} of each sequence",)
+    return ()
 
 
 def tiger_network(config: TIGERConfig, problem: SeqProblem, items: Items) -> TIGERNetwork:
