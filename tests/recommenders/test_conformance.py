@@ -115,6 +115,11 @@ class TestTrm(RecommenderTests):
     config: ClassVar = {"epochs": 1}
 
 
+class TestWalkBlend(RecommenderTests):
+    card = get_recommender("walk-blend")
+    config: ClassVar = {"epochs": 1, "search": 5, "like_items": 3}
+
+
 class TestAlphaRec(RecommenderTests):
     card = get_recommender("alpharec")
     config: ClassVar = {"epochs": 1}

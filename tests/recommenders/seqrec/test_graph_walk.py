@@ -152,5 +152,5 @@ def test_missing_vectors_and_histories_are_refused() -> None:
     with pytest.raises(UsageError, match="the items have no vectors"):
         walk.fit(problem([[0, 1]]), Items(n=N, forms=("vector",)), FabricTrainer(seed=0))
     walk, _ = fitted([[0, 1]])
-    with pytest.raises(UsageError, match="graph-walk needs histories"):
+    with pytest.raises(UsageError, match="a walk needs histories"):
         walk.scores(Queries(1), slice(0, N))

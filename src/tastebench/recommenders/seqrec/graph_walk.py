@@ -20,6 +20,7 @@ from tastebench.data.item_graph import (
     transitions,
 )
 from tastebench.errors import DataError, UsageError
+from tastebench.ragged import Ragged
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -83,11 +84,16 @@ class GraphWalk:
         self._repeats = True
 
     @property
-    def range(self) -> float:
-        """No two scores lie further apart, but for items that cannot come again."""
+    def edges(self) -> csr_matrix:
+        """Damped transitions, float32 `[n_items, n_items]`."""
         assert self._edges is not None, "fit first"
-        heaviest = float(self._edges.data.max(initial=0.0))
-        return heaviest + 2 * self.config.similarity + self.config.popularity
+        return self._edges
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Item vectors at unit length, float32 `[n_items, d]`."""
+        assert self._unit is not None, "fit on items with vectors first"
+        return self._unit
 
     def fit(self, problem: SeqProblem, items: Items, trainer: Trainer) -> FitReport:
         """Counts transitions.
@@ -124,22 +130,56 @@ class GraphWalk:
         Raises:
             UsageError: The queries hold no histories.
         """
-        assert self._edges is not None, "fit first"
-        history = queries.history
-        if history is None:
-            raise UsageError("graph-walk needs histories to say what comes next")
+        history = self.history(queries)
+        scores = self.added_up(history, items, self.config.similarity)
+        return self.repeats_last(scores, history, items, self.range(self.config.similarity))
+
+    def history(self, queries: Queries) -> Ragged:
+        """What is asked from.
+
+        Raises:
+            UsageError: The queries hold no histories.
+        """
+        if queries.history is None:
+            raise UsageError("a walk needs histories to say what comes next")
+        return queries.history
+
+    def standing(self, history: Ragged) -> csr_matrix:
+        """What each of the last items of a history counts, float32 `[n, n_items]`."""
         last, recency = self.config.last_items, self.config.recency
-        start = standing(history, self._edges.shape[0], last=last, recency=recency)
-        result: np.ndarray = (start @ columns(self._edges, items)).toarray()
-        if self._unit is not None and self.config.similarity:
-            result += self.config.similarity * likeness(start, self._unit, items)
+        return standing(history, self.edges.shape[0], last=last, recency=recency)
+
+    def added_up(self, history: Ragged, items: slice, similarity: float) -> np.ndarray:
+        """The formula, whatever was taken before, float32 `[n, len(items)]`."""
+        start = self.standing(history)
+        result: np.ndarray = (start @ columns(self.edges, items)).toarray()
+        if self._unit is not None and similarity:
+            result += similarity * likeness(start, self._unit, items)
         result += self._popular[items]
-        if not self._repeats:
-            inside = (history.values >= items.start) & (history.values < items.stop)
-            # Once however often it is there: assigned, not added up.
-            at = history.rows[inside], history.values[inside] - items.start
-            result[at] = result[at] - (self.range + 1)
         return result
+
+    def range(self, similarity: float) -> float:
+        """No two results of the formula lie further apart."""
+        heaviest = float(self.edges.data.max(initial=0.0))
+        return heaviest + 2 * similarity + self.config.popularity
+
+    def repeats_last(
+        self, scores: np.ndarray, history: Ragged, items: slice, apart: float
+    ) -> np.ndarray:
+        """The scores, with items that cannot come again below all others.
+
+        Args:
+            scores: Float32 `[n, len(items)]`, changed in place.
+            history: What was taken before.
+            items: Which items.
+            apart: No two scores lie further apart.
+        """
+        if self._repeats:
+            return scores
+        inside = (history.values >= items.start) & (history.values < items.stop)
+        at = history.rows[inside], history.values[inside] - items.start
+        scores[at] = scores[at] - (apart + 1)  # once, however often it is there
+        return scores
 
 
 def unit_vectors(items: Items) -> np.ndarray | None:
