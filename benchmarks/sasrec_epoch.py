@@ -37,7 +37,7 @@ from tastebench.contracts import Items, SeqProblem, Targets
 from tastebench.data.catalog import load_dataset
 from tastebench.recommenders import get_recommender
 from tastebench.tasks import TASKS
-from tastebench.tasks.task import measure
+from tastebench.tasks.task import NO_FORMS, measure
 from tastebench.training.fit import FabricTrainer
 
 LENGTH = 50
@@ -54,7 +54,7 @@ def main() -> None:
         dataset, split={"kind": "last_out"}, history_length=LENGTH, metrics=["ndcg@10"]
     )
     problem = task.problem(dataset, protocol)
-    asked = task.ask(problem, protocol, "test")
+    asked = task.ask(problem, protocol, "test", NO_FORMS)
 
     def ours(seed: int) -> Fit:
         return fit_ours(problem, options.epochs, seed, lambda r: measure(r, asked, protocol))
