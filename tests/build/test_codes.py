@@ -22,6 +22,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
 from tastebench.errors import DataError, UsageError
 from tastebench.items.semantic_ids import ids as ids_module
+from tastebench.items.semantic_ids import rq_vae_training
 from tastebench.items.semantic_ids.ids import make_ids
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.items.semantic_ids.settings import KMeansSettings
@@ -185,6 +186,38 @@ def test_more_items_than_paths_is_said_and_told_apart() -> None:
     made = make(CodeRecipe(method="rk-means", levels=1, size=4), progress=said.append)
     assert "60 items share 4 paths: a code more tells them apart" in said
     assert len(np.unique(made.ids.values, axis=0)) == N
+
+
+def test_an_interrupted_training_goes_on_to_the_same_codes(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"hidden": [8], "latent": 3, "epochs": 4, "warmup": 2, "batch_size": 32}
+    recipe = CodeRecipe(method="rq-vae", levels=2, size=4, settings=settings)
+    at_once = make_ids(recipe, vectors(), N).values
+    epoch, done = rq_vae_training._epoch, []
+
+    def cut_off(training: Any) -> Any:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(1)
+        return epoch(training)
+
+    monkeypatch.setattr(rq_vae_training, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(rq_vae_training, "_epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        make(recipe)
+    left = list(codes_folder().glob("*.fit.safetensors"))
+    assert len(left) == 1
+
+    def counted(training: Any) -> Any:
+        done.append(1)
+        return epoch(training)
+
+    monkeypatch.setattr(rq_vae_training, "_epoch", counted)
+    made = make(recipe)
+    assert len(done) == settings["epochs"] + settings["warmup"]  # none was done twice
+    np.testing.assert_array_equal(made.ids.values, at_once)
+    assert not left[0].exists()
 
 
 def test_damaged_codes_are_made_again_and_it_is_said() -> None:

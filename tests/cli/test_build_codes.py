@@ -284,7 +284,7 @@ sys.exit(main(sys.argv[1:]))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted; vectors are kept, codebooks begin anew. To go on:\n  tastebench " in err
+    assert "interrupted; vectors and epochs done are kept. To go on:\n  tastebench " in err
     assert "build codes -d my-shop -e random" in err
     assert "Traceback" not in err
     assert list(home.glob("vectors/random-*"))

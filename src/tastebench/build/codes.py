@@ -166,8 +166,15 @@ def _make(
         say(f"{counted(dataset.n_items, 'item')} share {paths}: a code more tells them apart")
     tell, began = now_and_then(say), time.perf_counter()
     rows = None if learn_rows is None else np.unique(learn_rows).astype(np.int64)
+    training = folder.with_name(f"{folder.name}.fit.safetensors")  # from where it goes on
+    training.parent.mkdir(parents=True, exist_ok=True)
     ids = make_ids(
-        recipe, vectors, dataset.n_items, learn_rows=rows, progress=lambda found: tell(_told(found))
+        recipe,
+        vectors,
+        dataset.n_items,
+        learn_rows=rows,
+        progress=lambda found: tell(_told(found)),
+        state=training,
     )
     seconds = time.perf_counter() - began
     tell("measuring how good the codes are")
@@ -180,6 +187,7 @@ def _make(
         }
     )
     save(folder, ids, dataset.item_ids, done)
+    training.unlink(missing_ok=True)
 
 
 def _told(found: dict[str, Any]) -> str:

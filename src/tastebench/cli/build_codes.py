@@ -116,7 +116,7 @@ def codes(  # noqa: PLR0913, PLR0917 - an option each
         artefact = _make(recipe, data, found, text_recipe, threads)
     except KeyboardInterrupt:
         command = shlex.join(["tastebench", *sys.argv[1:]])
-        say("\ninterrupted; vectors are kept, codebooks begin anew. To go on:\n  " + command)
+        say("\ninterrupted; vectors and epochs done are kept. To go on:\n  " + command)
         raise typer.Exit(INTERRUPTED) from None
     if out is not None:
         artefact = copy(artefact, out)
