@@ -191,10 +191,16 @@ def test_more_items_than_paths_is_said_and_told_apart() -> None:
 def test_an_interrupted_training_goes_on_to_the_same_codes(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"hidden": [8], "latent": 3, "epochs": 4, "warmup": 2, "batch_size": 32}
+    settings: dict[str, Any] = {
+        "hidden": [8],
+        "latent": 3,
+        "epochs": 4,
+        "warmup": 2,
+        "batch_size": 32,
+    }
     recipe = CodeRecipe(method="rq-vae", levels=2, size=4, settings=settings)
     at_once = make_ids(recipe, vectors(), N).values
-    epoch, done = rq_vae_training._epoch, []
+    epoch, done = rq_vae_training._epoch, list[int]()
 
     def cut_off(training: Any) -> Any:
         if len(done) == 3:
