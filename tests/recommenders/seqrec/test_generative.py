@@ -178,7 +178,8 @@ def test_company_and_padding_do_not_matter(case: str, monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(pieces.items, together.items)
     np.testing.assert_allclose(pieces.scores, together.scores, rtol=1e-4, atol=1e-5)
     alone = recommender.generate(asking(histories[7]), 8)
-    np.testing.assert_array_equal(alone.items[0], together.items[7])
+    # Somebody's list may go on to the end of equals; it is the first eight that were asked for.
+    np.testing.assert_array_equal(alone.items[0, :8], together.items[7, :8])
 
 
 @every_case

@@ -126,7 +126,7 @@ class Generative:
         return replace(report, seconds=report.seconds + prepared, notes=notes)
 
     def generate(self, queries: Queries, k: int) -> Ranking:
-        """The items that the best paths lead to, at most `k` a query.
+        """The items that the best paths lead to, `k` a query and what is tied with the last.
 
         Args:
             queries: Histories, and users where the network tells them apart.
@@ -142,20 +142,16 @@ class Generative:
         if self._trie.device != device:
             self._trie = self._trie.to(device)
         trie = self._trie
-        ranking = Ranking(
-            np.full((len(queries), k), -1, np.int32),
-            np.full((len(queries), k), -np.inf, np.float32),
-        )
         history = queries.history.tail(self._history_length)
         # Similar lengths together: where all are equal, nothing is padded and nothing is masked.
         order = np.argsort(history.lengths, kind="stable")
+        parts = []
         with torch.inference_mode():
             for begin in range(0, len(order), ASKED_TOGETHER):
                 rows = order[begin : begin + ASKED_TOGETHER]
                 user = None if queries.user is None else queries.user[rows]
-                found = self._decode(_asking(history[rows], user, device), trie, k)
-                ranking.items[rows], ranking.scores[rows] = found.items, found.scores
-        return ranking
+                parts.append(self._decode(_asking(history[rows], user, device), trie, k))
+        return _joined(parts, order, k)
 
     def _decode(self, asking: Asking, trie: Trie, k: int) -> Ranking:
         network: CodeNetwork = self.network  # type: ignore[assignment]
@@ -167,7 +163,21 @@ class Generative:
             mode=self.settings.decoding,
             over=self.settings.renormalise,
         )
-        return rank_items(beams, trie, k)
+        return rank_items(beams, trie, k, whole_ties=True)
+
+
+def _joined(parts: list[Ranking], order: np.ndarray, k: int) -> Ranking:
+    """Lists of some queries each, as long as the longest; row `i` of them is query `order[i]`."""
+    width = max([k, *(part.items.shape[1] for part in parts)])
+    items = np.full((len(order), width), -1, np.int32)
+    scores = np.full((len(order), width), -np.inf, np.float32)
+    begin = 0
+    for part in parts:
+        n, own = part.items.shape
+        rows = order[begin : begin + n]
+        items[rows, :own], scores[rows, :own] = part.items, part.scores
+        begin += n
+    return Ranking(items, scores, ties=True)
 
 
 def _asking(history: Ragged, user: np.ndarray | None, device: torch.device) -> Asking:

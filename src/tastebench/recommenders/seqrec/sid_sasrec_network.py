@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.contracts import Items, SeqProblem
+from tastebench.recommenders.seqrec.attention import attend
 from tastebench.recommenders.seqrec.beam_cache import BeamCache
 from tastebench.recommenders.seqrec.code_batches import ItemBatch, Windows
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
@@ -124,8 +125,7 @@ class GPTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[b, t, width]` to the same."""
-        q, k, v = self.project(x).unbind(2)
-        return self.finish(x, self.attend(q, k, v).flatten(2))
+        return self.finish(x, self.look_back(self.project(x)))
 
     def project(self, x: Tensor) -> Tensor:
         """Queries, keys and values, `[b, t, 3, heads, width / heads]`."""
@@ -133,20 +133,11 @@ class GPTBlock(nn.Module):
         qkv: Tensor = self.qkv(self.attention_norm(x))
         return qkv.view(b, t, 3, self.heads, width // self.heads)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Causal attention over `[b, t, heads, d]`."""
-        if q.device.type == "cpu":
-            # In bfloat16 a CPU takes seven times as long for its gradients.
-            q, k, v = q.float(), k.float(), v.float()
-        with torch.autocast("cpu", enabled=False):
-            mixed = functional.scaled_dot_product_attention(
-                q.transpose(1, 2),
-                k.transpose(1, 2),
-                v.transpose(1, 2),
-                dropout_p=self.attention_dropout if self.training else 0.0,
-                is_causal=True,
-            )
-        return mixed.transpose(1, 2)
+    def look_back(self, qkv: Tensor) -> Tensor:
+        """Causal attention within what `project` made, `[b, t, width]`."""
+        q, k, v = qkv.unbind(2)
+        dropout = self.attention_dropout if self.training else 0.0
+        return attend(q, k.transpose(1, 2), v.transpose(1, 2), causal=True, dropout=dropout)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """What attention mixed is added, then the feed-forward part."""
@@ -194,7 +185,7 @@ class Decoding:
         x = net.tokens.chosen(level - 1, tokens) + place
         for layer, block in enumerate(self._blocks):
             qkv = block.project(x)
-            mixed = _attend(qkv[:, :, 0], *self._cache.put(layer, qkv[:, :, 1:]), mask)
+            mixed = attend(qkv[:, :, 0], *self._cache.put(layer, qkv[:, :, 1:]), mask)
             x = block.finish(x, mixed)
         return net.heads.forward(net.norm(x), level)
 
@@ -208,11 +199,11 @@ class Decoding:
             qkv = block.project(x)
             keys, values = self._cache.put_history(layer, qkv[:, :, 1:])
             if layer < len(self._blocks) - 1:
-                x = block.finish(x, block.attend(*qkv.unbind(2)).flatten(2))
+                x = block.finish(x, block.look_back(qkv))
                 continue
             # Of the last layer only the last place is asked.
             mask = None if asking.even else self._seen[:, None]
-            mixed = _attend(qkv[rows, last, 0][:, None], keys, values, mask)
+            mixed = attend(qkv[rows, last, 0][:, None], keys, values, mask)
             x = block.finish(x[rows, last][:, None], mixed)
         return net.heads.forward(net.norm(x[:, 0]), 0)
 
@@ -221,12 +212,6 @@ class Decoding:
         asking, width = self._asking, self._network.tokens.width
         at = torch.arange(asking.items.shape[1] * width + 1, device=asking.length.device)
         return (at <= asking.length[:, None] * width)[:, None]
-
-
-def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Queries `[b, k, heads, d]` on what is kept, `[b, k, hidden]`."""
-    mixed = functional.scaled_dot_product_attention(q.transpose(1, 2), keys, values, attn_mask=mask)
-    return mixed.transpose(1, 2).flatten(2)
 
 
 def sid_sasrec_network(

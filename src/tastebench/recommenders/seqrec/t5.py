@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tastebench.recommenders.seqrec.attention import attend
 from tastebench.training.dropout import Dropout
 
 EPSILON = 1e-6
@@ -86,10 +87,7 @@ class Attention(nn.Module):
             values: The same.
             mask: Added to the scores, or what may be seen; fits `[b, heads, t, s]`.
         """
-        mixed = functional.scaled_dot_product_attention(
-            q.transpose(1, 2), keys, values, attn_mask=mask, scale=1.0
-        )
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.out(attend(q, keys, values, mask, scale=1.0))
         return out
 
 

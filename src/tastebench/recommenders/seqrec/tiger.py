@@ -9,7 +9,7 @@ of ten items is nine readings. Three ways to train it:
 - `targets_per_sequence: null` reads all of them every epoch, as published.
 - `encoder: causal` lets an item's codes see each other and what came before, and the decoder only
   the items before its own. Then a sequence is read once and yields all its targets, exactly as
-  reading each history by itself would (a test says so), at about a seventh of the work: another
+  reading each history by itself would (a test says so), at about a fifth of the work: another
   model than TIGER, to be named when it is used.
 """
 
