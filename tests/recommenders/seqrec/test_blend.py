@@ -122,7 +122,7 @@ def test_no_more_tries_than_allowed(tries: int) -> None:
 
 def test_no_search_where_none_is_wanted() -> None:
     blend, report = fitted(validate=lambda _: 0.1, search=0)
-    assert blend.weights == {"likeness": 0.5, "borrowed": 0.5, "sequence": 0.02}
+    assert blend.weights == {"likeness": 0.5, "borrowed": 1, "sequence": 0.02}
     assert "weights as they were given" in report.notes[-1]
 
 

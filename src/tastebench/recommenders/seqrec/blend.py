@@ -46,7 +46,7 @@ class WalkBlendConfig(SASRecConfig):
     sequence: float = Field(0.02, ge=0)
     """Weight of the sequence model, in standard deviations of its scores for one history."""
 
-    borrowed: float = Field(0.5, ge=0)
+    borrowed: float = Field(1.0, ge=0)
     """Weight of the transitions out of items that are like the last ones."""
 
     like_items: int = Field(20, ge=1)
