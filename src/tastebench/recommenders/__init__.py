@@ -74,6 +74,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "mamba4rec": "tastebench.recommenders.seqrec.mamba4rec:CARD",
         "trm++": "tastebench.recommenders.seqrec.trm:CARD",
         "graph-walk": "tastebench.recommenders.seqrec.graph_walk:CARD",
+        "walk-blend": "tastebench.recommenders.seqrec.blend:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
         **_click_models(),
