@@ -261,10 +261,14 @@ class Ranking:
     Attributes:
         items: int32 `[n, k]`; -1 where a slot is empty or the generator named no real item.
         scores: float32 `[n, k]`, descending; -inf in empty slots.
+        ties: Equal scores next to each other mean no order. A list then goes on to the end of the
+            run of equals that its last slot would cut, so it may have more slots than were asked
+            for. Else the list is the order, whatever its scores.
     """
 
     items: np.ndarray
     scores: np.ndarray
+    ties: bool = False
 
 
 @dataclass(frozen=True)
@@ -401,7 +405,7 @@ class GeneratesItems(Protocol):
     """Decodes items and knows no score for the rest."""
 
     def generate(self, queries: Queries, k: int) -> Ranking:
-        """At most `k` items a query."""
+        """At most `k` items a query, and what is tied with the last of them (`Ranking.ties`)."""
         ...
 
 

@@ -65,6 +65,18 @@ def test_lists_are_the_order_and_invalid_or_repeated_slots_take_a_place() -> Non
     assert ranks.ranked.tolist() == [True, False, True, False]
 
 
+def test_equal_scores_of_a_list_share_their_ranks_where_it_says_so() -> None:
+    scores = np.array([[3, 2, 2, 2, 1], [5, 5, 1, -np.inf, -np.inf]], np.float32)
+    items = np.array([[4, 7, -1, 6, 2], [1, 0, 3, -1, -1]], np.int32)
+    wanted = Ragged.from_lists([[6, 4, 9], [0, 3]])
+    ranks = Ranks.from_ranking(Ranking(items, scores, ties=True), wanted)
+    assert ranks.above.to_lists() == [[1, 0, UNRANKED], [0, 2]]
+    assert ranks.tied.to_lists() == [[3, 1, 1], [2, 1]]
+    plain = Ranks.from_ranking(Ranking(items, scores), wanted)
+    assert plain.above.to_lists() == [[3, 0, UNRANKED], [1, 2]]
+    assert (plain.tied.values == 1).all()
+
+
 def test_empty_lists_rank_nothing() -> None:
     nothing = Ranking(np.empty((2, 0), np.int32), np.empty((2, 0), np.float32))
     ranks = Ranks.from_ranking(nothing, Ragged.from_lists([[1], []]))

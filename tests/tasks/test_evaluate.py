@@ -73,6 +73,29 @@ def test_generated_lists_are_measured_and_their_slots_counted() -> None:
     assert evaluation.top is not None and evaluation.top.items.tolist() == [[3, -1], [0, 1]]
 
 
+def test_equals_of_a_generated_list_are_measured_by_expectation() -> None:
+    """Three items share slots 2 to 4, and the cut lies within: each is in two slots with 1 / 3."""
+
+    class Shared:
+        def generate(self, queries: Queries, k: int) -> Ranking:
+            assert k == 2
+            items = np.array([[3, 0, 1, 4]] * 4, np.int32)
+            return Ranking(items, np.array([[-1, -2, -2, -2]] * 4, np.float32), ties=True)
+
+    asked = Asked(
+        unit="user",
+        ids=np.arange(4),
+        n_items=6,
+        queries=Queries(4, user=np.arange(4)),
+        relevant=Ragged.from_lists([[3], [0], [4], [5]]),
+    )
+    protocol = PROTOCOL.model_copy(update={"metrics": ("recall@2",)})
+    evaluation = measure_answers(Shared(), asked, protocol, top_k=2)
+    np.testing.assert_allclose(evaluation.values["recall@2"], [1, 1 / 3, 1 / 3, 0])
+    assert (evaluation.counts["tied"], evaluation.counts["not_generated"]) == (2, 1)
+    assert evaluation.top is not None and evaluation.top.items.tolist() == [[3, 0]] * 4
+
+
 def test_group_means_ignore_what_is_undefined() -> None:
     groups = np.array([0, 0, 1, 2, 2])
     values = np.array([1.0, np.nan, np.nan, 0.5, 0.25])

@@ -161,7 +161,7 @@ def rank_items(beams: Beams, trie: Trie, k: int, *, whole_ties: bool = False) ->
     empty = slot >= length[:, None]
     item = item.masked_fill(empty | (beams.node.gather(1, beam) < 0), -1)
     score = beams.score.gather(1, beam).masked_fill(empty, -torch.inf)
-    return Ranking(item.to(torch.int32).cpu().numpy(), score.cpu().numpy())
+    return Ranking(item.to(torch.int32).cpu().numpy(), score.cpu().numpy(), ties=whole_ties)
 
 
 # ------------------------------------------------------------------------------------ one level

@@ -169,8 +169,9 @@ class Ranks:
     def from_ranking(cls, ranking: Ranking, relevance: Ragged, gain: Ragged | None = None) -> Ranks:
         """Relevant items in lists of a recommender that knows no score for the rest.
 
-        The list is the order, whatever its scores: an empty or invalid slot (-1) takes a place, an
-        item listed twice counts where it stands first.
+        The list is the order, whatever its scores, unless it says that equal ones mean none
+        (`Ranking.ties`): a run of them then shares its ranks. An empty or invalid slot (-1) takes a
+        place, an item listed twice counts where it stands first.
 
         Args:
             ranking: The lists.
@@ -193,14 +194,30 @@ class Ranks:
         place = np.searchsorted(listed, wanted)
         found = place < len(listed)
         found[found] = listed[place[found]] == wanted[found]
-        above = np.full(len(wanted), UNRANKED, np.int64)
-        above[found] = slot[place[found]]
+        start, size = _runs(ranking)
+        above, tied = np.full(len(wanted), UNRANKED, np.int64), np.ones(len(wanted), np.int64)
+        at = relevance.rows[found], slot[place[found]]
+        above[found], tied[found] = start[at], size[at]
         return cls(
             Ragged(above, relevance.offsets),
-            Ragged(np.ones(len(wanted), np.int64), relevance.offsets),
+            Ragged(tied, relevance.offsets),
             relevance.lengths,
             gain,
         )
+
+
+def _runs(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
+    """First slot and length of the run of equals that each slot lies in, int64 `[q, k]` each."""
+    slots = np.arange(ranking.items.shape[1])
+    begins = np.ones(ranking.items.shape, dtype=bool)
+    if ranking.ties:
+        begins[:, 1:] = ranking.scores[:, 1:] != ranking.scores[:, :-1]
+    start = np.maximum.accumulate(np.where(begins, slots, 0), axis=1)
+    ends = np.ones_like(begins)
+    ends[:, :-1] = begins[:, 1:]
+    last = np.where(ends, slots, len(slots))[:, ::-1]
+    end = np.minimum.accumulate(last, axis=1)[:, ::-1]
+    return start, end - start + 1
 
 
 def _changes(*columns: np.ndarray) -> np.ndarray:

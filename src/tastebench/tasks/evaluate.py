@@ -23,7 +23,7 @@ from tastebench.metrics.measure import measure, weigh
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
 from tastebench.tasks.protocol import TaskProtocol
-from tastebench.tasks.rank import rank_and_list, top_k
+from tastebench.tasks.rank import generated, rank_and_list, top_k
 
 GENERATED = 100
 """Items a generating recommender is asked for where no metric has a cut-off."""
@@ -140,11 +140,12 @@ def _generated(
 ) -> tuple[Ranks, Ranking | None, dict[str, int]]:
     cuts = [metric.k or GENERATED for metric in parse_all(protocol.metrics)]
     depth = min(max(*cuts, k), asked.n_items)
-    ranking = top_k(recommender, asked.queries, depth, asked.n_items, exclude=asked.exclude)
-    ranks = Ranks.from_ranking(ranking, asked.relevant, asked.gain)
+    whole = generated(recommender, asked.queries, depth, asked.n_items, exclude=asked.exclude)
+    ranks = Ranks.from_ranking(whole, asked.relevant, asked.gain)
+    ranking = Ranking(whole.items[:, :depth], whole.scores[:, :depth])
     counts = {
         "targets": len(ranks.above.values),
-        "tied": 0,
+        "tied": int((ranks.tied.values > 1).sum()),
         "not_generated": int((~ranks.ranked).sum()),
         **_unnamed(ranking),
         "duplicate": _repeats(ranking.items),

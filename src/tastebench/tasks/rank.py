@@ -121,8 +121,7 @@ def top_k(
         ProtocolError: As `rank_targets`.
     """
     if not isinstance(recommender, ScoresItems) and isinstance(recommender, GeneratesItems):
-        spare = 0 if exclude is None else int(exclude.lengths.max(initial=0))
-        ranking = _without(recommender.generate(queries, min(k + spare, n_items)), exclude)
+        ranking = generated(recommender, queries, k, n_items, exclude=exclude)
         return Ranking(ranking.items[:, :k], ranking.scores[:, :k])
     lists = _no_lists(len(queries), k)
     batch, width = batch_shape(len(queries), n_items, budget)
@@ -132,6 +131,22 @@ def top_k(
             best.add(items, scores)
         best.write(lists, rows)
     return lists
+
+
+def generated(
+    recommender: GeneratesItems,
+    queries: Queries,
+    k: int,
+    n_items: int,
+    *,
+    exclude: Ragged | None = None,
+) -> Ranking:
+    """At least `k` generated items of every query, if there are, excluded ones left out.
+
+    The lists are not cut: what is tied with the last of the `k` still follows it.
+    """
+    spare = 0 if exclude is None else int(exclude.lengths.max(initial=0))
+    return _without(recommender.generate(queries, min(k + spare, n_items)), exclude)
 
 
 def batch_shape(n_queries: int, n_items: int, budget: int) -> tuple[int, int]:
@@ -311,6 +326,7 @@ def _without(ranking: Ranking, exclude: Ragged | None) -> Ranking:
     return Ranking(
         np.where(gone, -1, items).astype(np.int32),
         np.where(gone, -np.inf, scores).astype(np.float32),
+        ranking.ties,
     )
 
 
