@@ -43,6 +43,17 @@ def test_chunked_softmax_equals_the_whole_one(
     torch.testing.assert_close(grads, torch.autograd.grad(whole, (states, table)))
 
 
+@pytest.mark.parametrize("rows", [1, 10, 37, 500])
+def test_rows_that_are_taken_at_once_change_nothing(rows: int) -> None:
+    states, table, targets = problem()
+    ours = linear_cross_entropy(states, table, targets, 2.0, rows=rows)
+    whole = functional.cross_entropy(2.0 * states @ table.T, targets)
+    torch.testing.assert_close(ours, whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, (states, table)), torch.autograd.grad(whole, (states, table))
+    )
+
+
 def test_ignored_classes_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "CHUNK_ROWS", 5)
     monkeypatch.setattr(losses, "CHUNK_LOGITS", 1)

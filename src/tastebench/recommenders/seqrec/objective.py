@@ -15,7 +15,7 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.settings import SequenceSettings
 from tastebench.training.batches import SequenceBatch
 from tastebench.training.losses import (
-    SMALL_CHUNK,
+    CHUNK_ROWS,
     gbce_beta,
     linear_cross_entropy,
     sampled_binary_cross_entropy,
@@ -36,13 +36,13 @@ class Objective:
         settings: The loss and its numbers; None for the full softmax.
         draws: What negatives are drawn from; None where none are.
         log_expected: Taken off the scores of drawn items, float32 `[n_items]`; None for nothing.
-        chunk: Logits of the full softmax held at once; None for the default.
+        rows: Rows of the full softmax taken at once; None for the default.
     """
 
     settings: SequenceSettings | None = None
     draws: ItemDraws | None = None
     log_expected: np.ndarray | None = None
-    chunk: int | None = None
+    rows: int | None = None
 
     @classmethod
     def of(cls, settings: TrainSettings, train: Ragged, n_items: int) -> Objective:
@@ -54,7 +54,7 @@ class Objective:
         if not isinstance(settings, SequenceSettings):
             return cls()
         if settings.loss == "softmax":
-            return cls(chunk=SMALL_CHUNK)
+            return cls(rows=CHUNK_ROWS)
         if n_items < 2:
             raise UsageError(
                 f"loss={settings.loss} draws items that a position is told apart from, and there "
@@ -103,7 +103,7 @@ class Objective:
         """
         if self.settings is None or drawn is None:
             table = network.catalogue()
-            return linear_cross_entropy(states, table, targets, network.scale, chunk=self.chunk)
+            return linear_cross_entropy(states, table, targets, network.scale, rows=self.rows)
         if self.settings.loss == "sampled-softmax":
             return self._softmax(network, states.float(), targets, drawn)
         beta = gbce_beta(drawn.shape[1], network.n_items, self.settings.calibration)
