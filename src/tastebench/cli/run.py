@@ -276,19 +276,29 @@ def _print_partial(results: Results, as_json: bool) -> None:
 
 
 def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
-    from tastebench.runs.execute import encode_jobs, look
+    from tastebench.runs.execute import codes_jobs, encode_jobs, look
     from tastebench.runs.remote_cost import remote_costs
 
     todo = look(plan, options, fetch=False)
-    paid = remote_costs(encode_jobs(todo), todo.gathered.resources.datasets, {})
+    to_encode = encode_jobs(todo)
+    paid = remote_costs(to_encode, todo.gathered.resources.datasets, {})
     vectors = [
         {"dataset": job.dataset, "encoder": job.encoder, "encoded": job.is_done()}
-        for job in encode_jobs(todo).values()
+        for job in to_encode.values()
+    ]
+    codes = [
+        {
+            "dataset": job.dataset,
+            "encoder": job.encoder,
+            "codes": job.recipe.label,
+            "made": job.is_done(),
+        }
+        for job in {job.result: job for job in codes_jobs(todo, to_encode).values()}.values()
     ]
     rows = [_describe(todo, run) for run in todo.runs]
     missing = [vars(thing) for thing in todo.missing]
     if as_json:
-        value = {"plan": plan.name, "runs": rows, "vectors": vectors}
+        value = {"plan": plan.name, "runs": rows, "vectors": vectors, "codes": codes}
         value |= {"missing": missing, "notes": list(todo.notes)}
         value |= {"remote": [vars(cost) for cost in paid]}
         typer.echo(json.dumps(value, indent=2))
@@ -296,6 +306,9 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     for step in vectors:
         status = "encoded" if step["encoded"] else "open"
         typer.echo(f"{status:<9} encode  {step['dataset']} {step['encoder']}")
+    for made in codes:
+        status, of = "made" if made["made"] else "open", made["encoder"] or ""
+        typer.echo(f"{status:<9} codes   {made['dataset']} {made['codes']} {of}".rstrip())
     for row in rows:
         trials = f" {row['trials']} trials" if row["trials"] > 1 else ""
         typer.echo(
