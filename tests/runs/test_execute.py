@@ -99,6 +99,14 @@ def test_the_files_beside_a_record_agree_with_it(tiny: Dataset, tmp_path: Path) 
     )
 
 
+def test_a_curve_that_is_validated_late_keeps_its_column(tiny: Dataset, tmp_path: Path) -> None:
+    settings = {"epochs": 105, "patience": 200, "validate_every": 104}
+    plan = {**TRAINED, "recommenders": [{"name": "alpharec", "params": settings}]}
+    run({**plan, "grid": {}, "seeds": [0]}, tmp_path)
+    curve = pl.read_parquet(next(tmp_path.rglob("curves.parquet")))
+    assert np.flatnonzero(curve["valid"].is_not_null()).tolist() == [103, 104]
+
+
 def test_a_mean_over_rows_keeps_users_and_their_weights(tiny: Dataset, tmp_path: Path) -> None:
     plan = {
         **CHEAP,

@@ -84,6 +84,17 @@ def test_without_codes_the_default_ones_are_read(tiny: Dataset) -> None:
     assert run.spec.folder == "uist-code-good-rk-means-4x256"
 
 
+def test_a_later_field_can_be_searched_over_its_default(tiny: Dataset) -> None:
+    """Its default is not written, so that what came before keeps its identity."""
+    (run,) = expanded(
+        tiny,
+        tasks=["cf"],
+        encoders=["good"],
+        recommenders=[{"name": "alpharec", "grid": {"validate_every": [1, 5]}}],
+    ).runs
+    assert run.spec.grid == {"validate_every": [1, 5]}
+
+
 def test_a_run_without_codes_keeps_its_identity(tiny: Dataset) -> None:
     """Codes came later than records: where there are none, nothing of them is in the hash."""
     (run,) = expanded(tiny, tasks=["cf"], recommenders=["random"]).runs

@@ -522,9 +522,14 @@ def searched(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> di
     if both:
         raise UsageError(f"{card.name} both sets and searches {', '.join(both)}")
     return {
-        key: [resolve(card, {**choice.params, key: value})[key] for value in values]
+        key: [_resolved(card, {**choice.params, key: value}, key) for value in values]
         for key, values in own_keys.items()
     }
+
+
+def _resolved(card: RecommenderCard, params: Mapping[str, Any], key: str) -> Any:
+    """One hyper-parameter as its config reads it; a later one at its default is not written."""
+    return resolve(card, params).get(key, card.config.model_fields[key].default)
 
 
 def _refuse_to_cut(

@@ -51,7 +51,8 @@ def write_tables(
     folder.mkdir(parents=True, exist_ok=True)
     per_user(dataset, evaluation).write_parquet(folder / "per_user.parquet")
     if tuned.report.curve:
-        pl.DataFrame(list(tuned.report.curve)).write_parquet(folder / "curves.parquet")
+        rows = list(tuned.report.curve)  # not every epoch need be validated
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "curves.parquet")
     if len(tuned.trials) > 1:
         rows = [{**t.params, **t.model_dump(exclude={"params"})} for t in tuned.trials]
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "trials.parquet")
