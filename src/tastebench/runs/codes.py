@@ -35,6 +35,7 @@ class CodesJob:
         protocol: Whose training part the codebooks are learned from; None where from all items.
         threads: CPU threads, those of the runs: sums in another order are other codes.
         lasts: Whether what it makes can be used again, because its vectors are identified.
+        text_recipe: How items were put into words for the vectors, for the artefact to say.
     """
 
     out: Path
@@ -46,6 +47,7 @@ class CodesJob:
     protocol: TaskProtocol | None
     threads: int
     lasts: bool
+    text_recipe: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -116,6 +118,7 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
             key=None if vectors is None else vectors.key,
             learn_rows=None if job.protocol is None else _taken(dataset, job.protocol),
             progress=around.tell,
+            text_recipe=job.text_recipe,
         )
     seconds = time.perf_counter() - began
     made = MadeCodes(

@@ -184,6 +184,7 @@ def codes_jobs(todo: Todo, encoded: dict[tuple[str, str, str], EncodeJob]) -> di
             protocol=run.protocol if recipe.learned_from == "train" else None,
             threads=todo.plan.threads,
             lasts=source is None or source.revision is not None,
+            text_recipe=spec.text_recipe,
         )
     return jobs
 
