@@ -429,6 +429,57 @@ class ScoresCandidates(Protocol):
 
 
 @dataclass(frozen=True)
+class Account:
+    """How answering went, beside the answers: what was asked of a model and what came of it.
+
+    Attributes:
+        counts: By name, e.g. `unparsed`, `refused`, `cut` (texts that were shortened).
+        prompt_tokens, completion_tokens: Read and written.
+        requests: Sent to a server; those answered from what is kept are not among them.
+        kept: Answers that were kept from before and not asked for again.
+        usd: What the server charged; None where nothing was asked of one, or no price is known.
+        probes: Other measurements by name, e.g. `order_spread`.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    kept: int = 0
+    usd: float | None = None
+    probes: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class KeepsAccount(Protocol):
+    """A recommender that can say how answering went."""
+
+    def account(self) -> Account:
+        """Of everything asked since the last call, or since `fit`; a new account begins."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would ask of a model, said before it is asked.
+
+    Attributes:
+        prompts: Whole prompts, of a few askers.
+        requests: Prompts of both parts that are measured, what is kept not counted.
+        prompt_tokens, completion_tokens: About what will be read and written.
+        seconds: About how long it will take; None if nobody knows.
+        usd: About what it will cost; None where no price is known, 0.0 for local models.
+    """
+
+    prompts: tuple[str, ...]
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True)
 class RecommenderCard:
     """Declares a recommender: data for planning, and how to build one.
 
@@ -446,6 +497,8 @@ class RecommenderCard:
         weights: Config, representation and whether weights may be fetched, to what identifies the
             pretrained weights that a config names, None where it names none. No recommender without
             it names any.
+        preview: Config, problem and items to what would be asked of a model; None for recommenders
+            that prompt none.
     """
 
     name: str
@@ -458,6 +511,7 @@ class RecommenderCard:
     citation: str | None = None
     check: Callable[[Any, str], None] | None = None
     weights: Callable[[Any, str, bool], str | None] | None = None
+    preview: Callable[[Any, Any, Items], Preview] | None = None
 
 
 # --------------------------------------------------------------------------------- evaluation
