@@ -438,6 +438,8 @@ class Account:
         requests: Sent to a server; those answered from what is kept are not among them.
         kept: Answers that were kept from before and not asked for again.
         usd: What the server charged; None where nothing was asked of one, or no price is known.
+        seconds: How long each request to a server took, those of kept answers as they were then;
+            None where nothing was asked of one.
         probes: Other measurements by name, e.g. `order_spread`.
     """
 
@@ -447,6 +449,7 @@ class Account:
     requests: int = 0
     kept: int = 0
     usd: float | None = None
+    seconds: np.ndarray | None = None
     probes: Mapping[str, float] = field(default_factory=dict)
 
 

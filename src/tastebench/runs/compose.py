@@ -14,6 +14,7 @@ from tastebench.errors import TastebenchError
 from tastebench.runs import environment
 from tastebench.runs.job import Job
 from tastebench.runs.record import Cost, Failure, MetricValue, Record, Trial
+from tastebench.runs.spec import named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,17 +71,6 @@ def asked_for(job: Job, params: dict[str, Any]) -> dict[str, Any]:
         "kind": run.kind,
         "headline": run.headline,
     }
-
-
-def named(value: Any) -> Any:
-    """Settings with folders by their names: no record says where somebody keeps things."""
-    if isinstance(value, dict):
-        return {key: named(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [named(inner) for inner in value]
-    if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
-        return Path(value).name
-    return value
 
 
 def told(trial: Trial) -> Trial:

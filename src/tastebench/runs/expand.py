@@ -118,7 +118,7 @@ def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expans
     _check_grid(plan, resources)
     for recipe in plan.codes or ():
         settings_of(recipe)
-    notes: list[str] = []
+    notes = _without_models(plan, resources)
     runs = [
         run
         for name in (choice.name for choice in plan.datasets)
@@ -248,8 +248,46 @@ def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderCho
             if wanted not in can:
                 raise UsageError(f"{choice.name} cannot do {wanted} (it can {', '.join(can)})")
         if task.name in (choice.tasks or can):
-            able.append(choice)
+            able += _with_models(plan, choice, resources.recommender(choice.name))
     return able
+
+
+def _with_models(
+    plan: Plan, choice: RecommenderChoice, card: RecommenderCard
+) -> list[RecommenderChoice]:
+    """A choice as it is or, where it leaves its language model to the plan, once for each."""
+    if not leaves_model_open(choice, card):
+        return [choice]
+    return [
+        choice.model_copy(update={"params": {**choice.params, "model": model}})
+        for model in plan.models or ()
+    ]
+
+
+def _without_models(plan: Plan, resources: Resources) -> list[str]:
+    """Says which recommenders are left out for want of a language model.
+
+    Raises:
+        UsageError: There are such, and the plan does not say that this is meant.
+    """
+    left = {
+        f"{choice.name} (group {choice.group})" if choice.group else choice.name: None
+        for choice in plan.recommenders or ()
+        if leaves_model_open(choice, resources.recommender(choice.name))
+    }
+    if plan.models or not left:
+        return []
+    fix = "--model ./folder, --model openai:NAME@URL, or models: [...] in the plan"
+    if plan.models is None:
+        raise UsageError(f"{', '.join(left)}: which language model?", fix=fix)
+    return [f"{name} is left out, it needs a language model: {fix}" for name in left]
+
+
+def leaves_model_open(choice: RecommenderChoice, card: RecommenderCard) -> bool:
+    """Whether a recommender is a language model and its settings do not say which."""
+    field = card.config.model_fields.get("model")
+    said = bool(choice.params.get("model")) or "model" in (choice.grid or {})
+    return field is not None and field.default == "" and not said
 
 
 def representations(

@@ -28,11 +28,12 @@ from tastebench.runs.expand import combinations, resolve
 from tastebench.runs.guard import check_texts
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
+from tastebench.runs.prompting import account_of, prompting, server_latency
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
 from tastebench.runs.tune import Fitted, Tuned, tune
 
 if TYPE_CHECKING:
-    from tastebench.contracts import Evaluation, Items
+    from tastebench.contracts import Account, Evaluation, Items
     from tastebench.data.dataset import Dataset
     from tastebench.tasks import QueryForms, Task
     from tastebench.tasks.evaluate import Asked
@@ -101,9 +102,12 @@ class _Performance:
             tuned = replace(tuned, trials=tuple(map(told, tuned.trials)))
             self.around.tell("evaluating")
             clock = time.perf_counter()
+            before = account_of(tuned.recommender)
             asked = self._ask("test")
             test = self._evaluate(tuned.recommender, asked, outputs.list_length(len(asked)))
+            told_of_test = account_of(tuned.recommender)
             valid = self._valid_means(tuned.recommender)
+            accounts = (before, told_of_test, account_of(tuned.recommender))
         evaluate_seconds = time.perf_counter() - clock
         wall_seconds = time.perf_counter() - self.began
         folder = self.job.work / "record"
@@ -123,13 +127,14 @@ class _Performance:
             peak_memory_bytes=limits.peak_memory() if self.job.isolated else None,
             baseline_memory_bytes=self.baseline if self.job.isolated else None,
             peak_gpu_memory_bytes=limits.peak_gpu_memory(),
-            latency=self._latency(tuned.recommender, asked),
+            latency=self._latency(tuned.recommender, asked, told_of_test),
             energy=reading.energy,
             energy_joules=reading.energy.joules if reading.energy else None,
+            prompting=prompting(accounts),
             threads=self.spec.threads,
             isolated=self.job.isolated,
         )
-        return self._record(tuned, test, valid, cost)
+        return self._record(tuned, test, told_of_test, valid, cost)
 
     # -------------------------------------------------------------------------------- training
 
@@ -215,9 +220,13 @@ class _Performance:
 
         return measure(recommender, asked, self.protocol, top_k=top_k)
 
-    def _latency(self, recommender: Any, asked: Asked | Shown) -> Latency | None:
+    def _latency(
+        self, recommender: Any, asked: Asked | Shown, told: Account | None
+    ) -> Latency | None:
         if self.job.latency_seconds <= 0:
             return None
+        if told is not None and told.seconds is not None:  # asking again would cost again
+            return server_latency(told, self.job.latency_seconds)
         self.around.tell("waiting to be alone")
         self.around.alone()
         self.around.tell("measuring latency")
@@ -235,7 +244,12 @@ class _Performance:
     # ---------------------------------------------------------------------------------- record
 
     def _record(
-        self, tuned: Tuned, test: Evaluation, valid: dict[str, float | None], cost: Cost
+        self,
+        tuned: Tuned,
+        test: Evaluation,
+        told: Account | None,
+        valid: dict[str, float | None],
+        cost: Cost,
     ) -> Record:
         report = tuned.report
         return Record(
@@ -244,7 +258,11 @@ class _Performance:
             metrics=intervals(test, self.spec.seed),
             groups=groups(test, self.spec.seed),
             valid=valid,
-            counts={name: int(count) for name, count in test.counts.items()},
+            counts={
+                name: int(count)
+                for name, count in {**test.counts, **(told.counts if told else {})}.items()
+            },
+            probes={name: float(value) for name, value in told.probes.items()} if told else {},
             cost=cost,
             fit=Fit(
                 epochs=len(report.curve) or None,

@@ -105,6 +105,9 @@ class Plan(_Part):
             `shuffled`, which is the row-shuffled first of them.
         codes: Semantic ids, by method (`rk-means`, `rq-vae-3x256`) or in full, for recommenders
             that read codes; made of each encoder's vectors. None means the default ones.
+        models: Language models, each a folder, `organisation/model` or `openai:NAME[@URL]`, for
+            recommenders that are one and do not say which themselves: each makes runs of its own.
+            An empty list leaves those recommenders out until somebody names a model.
         recommenders: Each by its name, with settings where they are not its own, or as bricks. None
             means each task's default recommender and its controls. `recommender` is one of them.
         representations: What the recommenders are fed with, where they accept it; None means each
@@ -142,6 +145,7 @@ class Plan(_Part):
     codes: Annotated[tuple[Codes_, ...], BeforeValidator(_listed), Field(min_length=1)] | None = (
         None
     )
+    models: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     recommenders: Annotated[tuple[Recommender_, ...], BeforeValidator(_listed)] | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     grid: Grid = {}
@@ -174,6 +178,7 @@ class Plan(_Part):
             "datasets": [choice.name for choice in self.datasets],
             "tasks": self.tasks or (),
             "encoders": self.encoders,
+            "models": self.models or (),
             "text_recipe": self.text_recipe or (),
             "codes": [recipe.model_dump_json() for recipe in self.codes or ()],
             "seeds": self.seeds,

@@ -64,7 +64,8 @@ class Latency(_Part):
     """How long one request takes, measured while nothing else of the plan runs.
 
     A request is one test query: its scores over the whole catalogue and the best `k` of them. In
-    click prediction it is the score of one candidate.
+    click prediction it is the score of one candidate. Of a model behind an address it is what the
+    requests of the test part took, attempts and waiting included; nothing is asked again for it.
 
     Attributes:
         cached: The item side and the query's own vector are ready.
@@ -143,6 +144,22 @@ class Parameters(_Part):
     recommender: int | None = None
 
 
+class Prompting(_Part):
+    """What was read and written by a language model that was asked, over all parts of the run.
+
+    Attributes:
+        requests: Sent to a server; None for a model on this machine.
+        kept: Answers of the server that were kept from before.
+        usd: What it charged; None where no price is known.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    requests: int | None = None
+    kept: int | None = None
+    usd: float | None = None
+
+
 class Cost(_Part):
     """What the run took.
 
@@ -162,6 +179,7 @@ class Cost(_Part):
         energy: Of fitting and evaluating; that of the encode step is with the step, and in none of
             these numbers. None where it was not measured.
         energy_joules: Its sum, in joules.
+        prompting: Tokens and money of a model that was asked; None where none was.
         threads: CPU threads the run was given.
         isolated: The run had a process of its own, so that the memory figures are its own.
     """
@@ -178,6 +196,7 @@ class Cost(_Part):
     latency: Latency | None = None
     energy: Energy | None = None
     energy_joules: float | None = None
+    prompting: Prompting | None = None
     threads: int = 1
     isolated: bool = True
 
@@ -270,7 +289,10 @@ class Record(BaseModel):
         metrics: Test metrics over all units.
         groups: The same within groups of units (`short` and `complex` queries).
         valid: Means on the validation part.
-        counts: What was scored, what was left out and why.
+        counts: What was scored, what was left out and why; of a model that was asked, what came of
+            its answers (`unparsed`, `refused`, ...).
+        probes: What else was measured of a model that was asked, e.g. how far its scores move when
+            candidates change places.
         cost: What it took.
         fit, trials: Training and tuning.
         split: What was cut and what this way of cutting leaks, as sentences.
@@ -302,6 +324,7 @@ class Record(BaseModel):
     groups: dict[str, dict[str, MetricValue]] = {}
     valid: dict[str, float | None] = {}
     counts: dict[str, int] = {}
+    probes: dict[str, float] = {}
     cost: Cost | None = None
     fit: Fit | None = None
     trials: tuple[Trial, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
@@ -13,6 +14,17 @@ from tastebench.items.semantic_ids.recipe import CodeRecipe
 
 _LONGEST_FOLDER = 200
 """File systems allow 255 bytes; an encoder's name may hold a path or an address."""
+
+
+def named(value: Any) -> Any:
+    """Settings with folders by their names: nothing depends on where somebody keeps a model."""
+    if isinstance(value, dict):
+        return {key: named(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [named(inner) for inner in value]
+    if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
+        return Path(value).expanduser().resolve().name
+    return value
 
 
 class RunSpec(BaseModel):
@@ -68,12 +80,25 @@ class RunSpec(BaseModel):
 
         >>> RunSpec(task="cf", dataset="d", recommender="ease", representation="id").label
         'ease'
+        >>> RunSpec(task="ctr", dataset="d", recommender="llm", representation="text",
+        ...         params={"model": "openai:small@http://localhost:8080/v1"}).label
+        'llm(text, small)'
         """
-        if self.encoder is None and self.representation in {"id", "truth"}:
+        model = self.language_model
+        if self.encoder is None and model is None and self.representation in {"id", "truth"}:
             return self.recommender
         codes = None if self.codes is None else self.codes.label
-        inner = ", ".join(part for part in (self.representation, self.encoder, codes) if part)
-        return f"{self.recommender}({inner})"
+        parts = (self.representation, self.encoder, codes, model)
+        return f"{self.recommender}({', '.join(part for part in parts if part)})"
+
+    @property
+    def language_model(self) -> str | None:
+        """The name of the language model that recommends, without where it is; None for none."""
+        model = self.params.get("model")
+        if not isinstance(model, str) or not model:
+            return None
+        remote = re.fullmatch(r"openai:(.+?)(@https?://.*)?", model)
+        return remote[1] if remote else str(named(model))
 
     @property
     def folder(self) -> str:
@@ -84,7 +109,7 @@ class RunSpec(BaseModel):
         'alpharec-vector-me_model'
         """
         parts = [self.recommender, self.representation, self.encoder or "none"]
-        parts += [] if self.codes is None else [self.codes.label]
+        parts += [part for part in (self.codes and self.codes.label, self.language_model) if part]
         name = "-".join(re.sub(r"[^A-Za-z0-9._+:-]", "_", part) for part in parts)
         return name[:_LONGEST_FOLDER]  # what is told apart by the rest has another hash below it
 
@@ -106,7 +131,7 @@ class RunSpec(BaseModel):
         """
         return hash_json(
             {
-                **self.model_dump(mode="json"),
+                **named(self.model_dump(mode="json")),
                 "protocol": protocol_id,
                 "encoder_revision": encoder_revision,
                 **({"texts": texts} if texts is not None else {}),
