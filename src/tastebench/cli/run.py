@@ -30,6 +30,8 @@ EXAMPLES = """Examples:
 
   tastebench run recbench --groups A,C -d my-shop
 
+  tastebench run recbench --groups E --model ./Qwen2.5-0.5B-Instruct -d my-shop --dry-run
+
   tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
 """
 
@@ -56,7 +58,20 @@ Datasets = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="Instead of the plan's recommenders; repeat, or a,b."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="Instead of the plan's recommenders; or a language model that recommends: a folder, "
+        "organisation/model, openai:NAME. Repeat, or a,b.",
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="Where models named openai:NAME are asked."),
+]
+Tune = Annotated[
+    str | None,
+    typer.Option("--tune", metavar="HOW", help="Train the language models: lora, full or none."),
 ]
 Groups = Annotated[
     list[str] | None,
@@ -85,6 +100,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     encoders: Encoders = None,
     datasets: Datasets = None,
     models: Models = None,
+    base_url: BaseUrl = None,
+    tune: Tune = None,
     groups: Groups = None,
     settings: Annotated[
         list[str] | None,
@@ -121,7 +138,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         raise UsageError(f"--paper and --preset {preset} exclude each other", fix="choose one")
     settings = [*(settings or ()), *_energy(energy, carbon_intensity)]
     made = find_plan(plan, settings, preset="paper" if paper else preset)
-    found = override(made, encoders, datasets, models)
+    found = override(made, encoders, datasets, models, base_url, tune)
     if groups:
         from tastebench.runs.groups import groups_of, keep_groups
 
@@ -145,15 +162,23 @@ def override(
     encoders: list[str] | None,
     datasets: list[str] | None,
     models: list[str] | None,
+    base_url: str | None = None,
+    tune: str | None = None,
 ) -> Plan:
-    """The plan with other encoders, datasets or recommenders where they are given.
+    """The plan with other encoders, datasets, recommenders or language models where given.
 
     What the plan's grid searches and none of the recommenders given has is left out, and said.
     """
     from tastebench.runs.expand import grid_left_behind
+    from tastebench.runs.language_models import at_address, is_language_model, tuned
     from tastebench.runs.plan import make_plan
 
     value = plan.model_dump(exclude_unset=True)
+    named = _split(models or [])
+    asked = [name for name in named if is_language_model(name)]
+    models = [name for name in named if name not in asked]
+    if asked or base_url is not None:
+        value["models"] = at_address(asked or plan.models or (), base_url)
     for key, names in (("encoders", encoders), ("datasets", datasets), ("recommenders", models)):
         if names:
             chosen = _split(names)
@@ -162,11 +187,13 @@ def override(
                 if isinstance(choice, dict):
                     known.setdefault(choice["name"], []).append(choice)
             value[key] = [choice for name in chosen for choice in known.get(name, [name])]
+    if tune is not None:
+        value["recommenders"] = tuned(value.get("recommenders") or (), tune, plan)
     found = make_plan(value, where="command line")
     left = grid_left_behind(plan, found) if models and plan.grid else ()
     if left:
         typer.echo(
-            f"the plan's grid of {', '.join(left)} is left out: {', '.join(models or ())} "
+            f"the plan's grid of {', '.join(left)} is left out: {', '.join(models)} "
             "cannot search it",
             err=True,
         )
