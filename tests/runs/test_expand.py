@@ -13,8 +13,10 @@ from tastebench.errors import DataError, UsageError
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.recommenders import as_recommender, get_recommender
 from tastebench.recommenders.baselines.popularity import Popularity
-from tastebench.runs.expand import Expansion, Resources, expand, grid_left_behind
+from tastebench.runs.expand import Expansion, expand
+from tastebench.runs.hyperparameters import grid_left_behind
 from tastebench.runs.plan import make_plan
+from tastebench.runs.resources import Resources
 from tastebench.testing.language_models import tiny_language_model
 
 CARDS = {

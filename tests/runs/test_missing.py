@@ -16,10 +16,10 @@ from tastebench.data.dataset import Dataset
 from tastebench.errors import UsageError
 from tastebench.runs.estimate import encoding_cost, work
 from tastebench.runs.execute import Options, Todo, look
-from tastebench.runs.expand import Resources
 from tastebench.runs.gather import Objects, gather
 from tastebench.runs.missing import in_bytes, missing_dataset
 from tastebench.runs.plan import make_plan
+from tastebench.runs.resources import Resources
 
 SKIPPING: dict[str, Any] = {
     "name": "study",

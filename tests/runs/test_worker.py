@@ -10,9 +10,10 @@ import pytest
 
 from tastebench.data.dataset import Dataset
 from tastebench.runs import store
-from tastebench.runs.expand import Resources, expand
+from tastebench.runs.expand import expand
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.plan import make_plan
+from tastebench.runs.resources import Resources
 from tastebench.runs.worker import do_run
 
 

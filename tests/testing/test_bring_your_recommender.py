@@ -24,7 +24,7 @@ from tastebench.encoders import ENCODERS
 from tastebench.ragged import Ragged
 from tastebench.recommenders import RECOMMENDERS, get_recommender
 from tastebench.recommenders.ctr.bricks import ITEM_OPERATORS, PREDICTORS, USER_OPERATORS
-from tastebench.runs.expand import resolve
+from tastebench.runs.hyperparameters import resolve
 from tastebench.tasks import TASKS
 from tastebench.testing import RecommenderTests
 from tastebench.testing.tiny import tiny

@@ -169,7 +169,7 @@ def override(
 
     What the plan's grid searches and none of the recommenders given has is left out, and said.
     """
-    from tastebench.runs.expand import grid_left_behind
+    from tastebench.runs.hyperparameters import grid_left_behind
     from tastebench.runs.language_models import at_address, is_language_model, tuned
     from tastebench.runs.plan import make_plan
 

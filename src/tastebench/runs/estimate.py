@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from tastebench.contracts import EncoderCard
 from tastebench.items.semantic_ids.recipe import CodeRecipe
-from tastebench.runs.expand import Resources, choices, combinations, representations, searched
+from tastebench.runs.expand import choices, representations
+from tastebench.runs.hyperparameters import combinations, searched
 from tastebench.runs.missing import in_bytes
 from tastebench.runs.plan import Plan
+from tastebench.runs.resources import Resources
 
 if TYPE_CHECKING:
     from tastebench.data.card import DatasetCard

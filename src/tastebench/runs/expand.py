@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tastebench.contracts import FORMS, EncoderCard, RecommenderCard
 from tastebench.errors import UsageError, did_you_mean
@@ -19,9 +19,11 @@ from tastebench.files import hash_json
 from tastebench.items.semantic_ids.methods import settings_of
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.guard import check_texts
+from tastebench.runs.hyperparameters import check_grid, combinations, resolve, searched
 from tastebench.runs.material import MADE, texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
 from tastebench.runs.record import Budget
+from tastebench.runs.resources import Resources
 from tastebench.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -71,29 +73,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What the names in a plan stand for.
-
-    Attributes:
-        datasets: Loaded datasets by name.
-        encoders: Cards by name.
-        recommenders: Cards of objects that the caller brought; they win over registered names.
-        fetch: Pretrained weights that recommenders name may be fetched.
-    """
-
-    datasets: Mapping[str, Dataset]
-    encoders: Mapping[str, EncoderCard]
-    recommenders: Mapping[str, RecommenderCard] = field(default_factory=dict)
-    fetch: bool = True
-
-    def recommender(self, name: str) -> RecommenderCard:
-        """The card called `name`."""
-        from tastebench.recommenders import get_recommender
-
-        return self.recommenders.get(name) or get_recommender(name)
-
-
-@dataclass(frozen=True)
 class Expansion:
     """The runs of a plan, and sentences about what it named but cannot do."""
 
@@ -115,7 +94,7 @@ def expand(plan: Plan, resources: Resources, limit: int | None = None) -> Expans
     """
     _check_tasks(plan, resources)
     _check_representations(plan)
-    _check_grid(plan, resources)
+    check_grid(plan, resources)
     for recipe in plan.codes or ():
         settings_of(recipe)
     notes = _without_models(plan, resources)
@@ -481,93 +460,6 @@ def _weights(
     configs = [card.config(**{**params, **setting}) for setting in combinations(grid)]
     found = [card.weights(config, representation, fetch) for config in configs]
     return " ".join(dict.fromkeys(one for one in found if one is not None)) or None
-
-
-# ------------------------------------------------------------------------------- hyper-parameters
-
-
-def resolve(card: RecommenderCard, params: Mapping[str, Any]) -> dict[str, Any]:
-    """All hyper-parameters of a recommender, the given ones over the defaults, as JSON values.
-
-    Raises:
-        UsageError: A name or a value that its config does not accept.
-    """
-    try:
-        config: BaseModel = card.config(**params)
-    except ValidationError as error:
-        message, _ = describe_invalid(error, card.config)
-        raise UsageError(message, where=f"hyper-parameters of {card.name}") from error
-    values: dict[str, Any] = config.model_dump(mode="json")
-    return values
-
-
-def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Every setting of a grid, the last key varying fastest; one empty setting for no grid.
-
-    >>> combinations({"lr": [1, 2], "width": [8]})
-    [{'lr': 1, 'width': 8}, {'lr': 2, 'width': 8}]
-    """
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def _check_grid(plan: Plan, resources: Resources) -> None:
-    """Every key of the plan's grid must belong to some recommender of the plan."""
-    known = _hyper_parameters(plan, resources)
-    for key in plan.grid:
-        if key not in known:
-            raise UsageError(
-                f"no recommender of the plan has a hyper-parameter {key!r}: "
-                f"{did_you_mean(key, known)}",
-                where=f"grid of plan {plan.name!r}",
-            )
-
-
-def grid_left_behind(before: Plan, after: Plan) -> tuple[str, ...]:
-    """Keys of a plan's grid that its recommenders have and those in their place have not."""
-    from tastebench.recommenders import RECOMMENDERS
-
-    known = [choice for choice in before.recommenders or () if choice.name in RECOMMENDERS]
-    if before.recommenders is not None:
-        before = before.model_copy(update={"recommenders": tuple(known)})
-    nothing_brought = Resources({}, {})
-    were = _hyper_parameters(before, nothing_brought)
-    are = _hyper_parameters(after, nothing_brought)
-    return tuple(key for key in before.grid if key in were - are)
-
-
-def _hyper_parameters(plan: Plan, resources: Resources) -> set[str]:
-    """What a grid of the plan can search."""
-    from tastebench.tasks import TASKS
-
-    if plan.recommenders is None:
-        names = plan.tasks or TASKS.names()
-        cards = [resources.recommender(TASKS.get(name).default_recommender) for name in names]
-    else:
-        cards = [resources.recommender(choice.name) for choice in plan.recommenders]
-    return {key for card in cards for key in card.config.model_fields}
-
-
-def searched(plan: Plan, choice: RecommenderChoice, card: RecommenderCard) -> dict[str, list[Any]]:
-    """The values a recommender searches, each as its config reads it."""
-    own = choice.grid is not None
-    grid = choice.grid if choice.grid is not None else plan.grid
-    own_keys = {
-        key: values
-        for key, values in grid.items()
-        if own or (key in card.config.model_fields and key not in choice.params)
-    }
-    both = sorted(set(own_keys) & set(choice.params))
-    if both:
-        raise UsageError(f"{card.name} both sets and searches {', '.join(both)}")
-    return {
-        key: [_resolved(card, {**choice.params, key: value}, key) for value in values]
-        for key, values in own_keys.items()
-    }
-
-
-def _resolved(card: RecommenderCard, params: Mapping[str, Any], key: str) -> Any:
-    """One hyper-parameter as its config reads it; a later one at its default is not written."""
-    return resolve(card, params).get(key, card.config.model_fields[key].default)
 
 
 def _refuse_to_cut(

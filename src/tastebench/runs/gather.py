@@ -11,9 +11,9 @@ from tastebench.contracts import Encoder, EncoderCard, RecommenderCard
 from tastebench.data.card import DatasetCard
 from tastebench.errors import DataError, DependencyError, TastebenchError, UsageError
 from tastebench.runs.estimate import TOKENS_A_TEXT, Work, encoding_cost, in_tokens, work
-from tastebench.runs.expand import Resources
 from tastebench.runs.missing import Missing, in_bytes, missing_dataset
 from tastebench.runs.plan import DatasetChoice, Plan
+from tastebench.runs.resources import Resources
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset

@@ -24,8 +24,8 @@ from tastebench.runs.compose import (
     told,
 )
 from tastebench.runs.energy import OF_A_RUN, measure
-from tastebench.runs.expand import combinations, resolve
 from tastebench.runs.guard import check_texts
+from tastebench.runs.hyperparameters import combinations, resolve
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.prompting import account_of, prompting, server_latency
