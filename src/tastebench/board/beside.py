@@ -21,7 +21,7 @@ def beside(board: Board, printed: Published) -> list[str]:
     own = {
         "history": _histories(board, columns),
         "split": _distinct(asked["split"][0] for asked in _asked(board, columns) if asked["split"]),
-        "behaviour": _distinct(_protocol(one).get("behaviour") for one in _asked(board, columns)),
+        "behaviour": _distinct(_behaviour(one) for one in _asked(board, columns)),
         "predictors": _distinct(variant for row in rows for variant in _variants(row)),
         "encoder": _distinct(row.encoder for row in rows if "vector" in row.representation),
         "seeds": _distinct(sorted({one.seeds for row in rows for one in row.scores.values()})),
@@ -41,7 +41,7 @@ def _datasets(board: Board, printed: Published, columns: list[Column]) -> Iterat
     """What was asked here and there, of the datasets that both have; which one has alone."""
     alone = []
     for column, asked in zip(columns, _asked(board, columns), strict=True):
-        if f"{column.part}/{column.dataset}" in printed.places:
+        if f"{column.part}/{_printed_name(column.dataset)}" in printed.places:
             yield from _both(column, asked.get("counts") or {})
         elif column.dataset not in alone:
             alone.append(column.dataset)
@@ -49,12 +49,17 @@ def _datasets(board: Board, printed: Published, columns: list[Column]) -> Iterat
         yield f"{', '.join(alone)}: not in the printed table"
 
 
+def _printed_name(dataset: str) -> str:
+    """What the benchmark calls a dataset, also where its own code's rules made it."""
+    return dataset.replace("recbench-reference/", _BENCHMARK, 1)
+
+
 def _both(column: Column, counts: dict[str, int]) -> Iterator[str]:
     """Sizes of a test part beside the published ones, and how its files are read otherwise."""
     from tastebench.data.sources.recbench import VIEWS
     from tastebench.data.sources.recbench_counts import TABLE_2
 
-    name = column.dataset.removeprefix(_BENCHMARK)
+    name = _printed_name(column.dataset).removeprefix(_BENCHMARK)
     theirs = TABLE_2.get(name)
     if theirs is not None and column.task == "ctr" and {"asked", "users"} <= counts.keys():
         rows, users = counts["asked"], counts["users"]
@@ -69,6 +74,12 @@ def _both(column: Column, counts: dict[str, int]) -> Iterator[str]:
 def _asked(board: Board, columns: list[Column]) -> list[dict[str, Any]]:
     by_id = {(one["id"], one["dataset"]): one for one in board.protocols}
     return [by_id[column.protocol, column.dataset] for column in columns]
+
+
+def _behaviour(asked: dict[str, Any]) -> str | None:
+    if asked["dataset"].startswith("recbench-reference/"):
+        return "rows as the reference's code makes them"
+    return _protocol(asked).get("behaviour")
 
 
 def _protocol(asked: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 Rows come from impressions, from labels or ratings, or from interactions with drawn negatives
 (`RowsSpec`). What a user had before a row lies strictly before it in time, so that what was clicked
-in one list is in no history of that list; without times, in earlier rows. Where a split lays parts
-among each other (`random`, `given`), a history has nothing that a later part asks about.
+in one list is in no history of that list; without times, in earlier rows. Where histories are given
+with the impressions, a later part's begin with these and go on with the clicks of earlier parts.
+Where a split lays parts among each other (`random`, `given`), a history has nothing that a later
+part asks about.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.data.dataset import Dataset, Events, positions
 from tastebench.data.histories import events_of, known_before, other_training
 from tastebench.data.schema import PARTS
-from tastebench.data.split import TEST, TRAIN, VALID, cut, known_alone, split, user_parts
+from tastebench.data.split import PAST, TEST, TRAIN, VALID, cut, known_alone, split, user_parts
 from tastebench.errors import DataError, UsageError
 from tastebench.ragged import Ragged
 
@@ -128,7 +130,8 @@ def _shown(dataset: Dataset, spec: SplitSpec, length: int) -> tuple[Labelled, Ra
     part = _shown_parts(dataset, frame, events, spec)
     label, impression = frame["label"].to_numpy()[events.row], impression[events.row]
     if dataset.tables.histories is not None:
-        context, history = events.user, _given_histories(dataset).tail(length)
+        context, history = _given_and_since(dataset, events, label, impression, part)
+        history = history.tail(length)
     elif events.time is None or dataset.tables.interactions is None:
         asked, taken = _by_list(dataset, events, label, impression)
         context, history = known_before(asked, part, taken, part[taken.row], spec, length)
@@ -196,6 +199,37 @@ def _shown_parts(
                 where=dataset.name,
                 fix="choose time, user or given",
             )
+
+
+def _given_and_since(
+    dataset: Dataset, events: Events, label: np.ndarray, impression: np.ndarray, part: np.ndarray
+) -> tuple[np.ndarray, Ragged]:
+    """The given histories; behind them, for a later part, what its users clicked in earlier ones.
+
+    A history is given once a user, from before the first part. What was clicked since counts where
+    it lies before all that the user is asked about in the part, so that a user has one history a
+    part, as published ones are.
+    """
+    given = _given_histories(dataset)
+    asked, clicked = _by_list(dataset, events, label, impression)
+    context, lists = events.user.copy(), [given]
+    if asked.time is None or clicked.time is None:
+        return context, given
+    of_click = np.where(part == PAST, TRAIN, part)[clicked.row]
+    for one in (VALID, TEST):
+        mine = part == one
+        begins = np.full(len(given), np.iinfo(np.int64).max)
+        np.minimum.at(begins, asked.user[mine], asked.time[mine])
+        earlier = (of_click >= TRAIN) & (of_click < one) & (clicked.time < begins[clicked.user])
+        earlier &= np.isin(clicked.user, asked.user[mine])
+        if earlier.any():
+            context[mine] += len(lists) * len(given)
+            user = np.concatenate([given.rows, clicked.user[earlier]])
+            item = np.concatenate([given.values, clicked.item[earlier]])
+            order = np.argsort(user, kind="stable")
+            lists.append(Ragged.from_rows(user[order], item[order], len(given)))
+    values = np.concatenate([each.values for each in lists])
+    return context, Ragged.from_lengths(values, np.concatenate([each.lengths for each in lists]))
 
 
 def _given_histories(dataset: Dataset) -> Ragged:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tastebench.data.catalog import load_dataset
 from tastebench.data.schema import validate
 from tastebench.data.sources import mind
 from tastebench.errors import DataError
+from tastebench.tasks import TASKS
 
 NEWS = (
     'N1\tnews\tus\tA "quoted" title\tAbstract\thttp://x\t[]\t[]\nN2\tsports\tgolf\tPutt\t\th\t\t\n'
@@ -77,6 +79,30 @@ def test_both_parts_as_one(tmp_path: Path) -> None:
         for t in tables.impressions["time"]
     ]
     assert days == ["train", "train", "valid", "test", "test"]
+
+
+def test_a_user_of_both_parts_has_what_the_first_one_added(home: Path, tmp_path: Path) -> None:
+    """The later part is asked with the clicks of the earlier one behind the history, each once."""
+    raw = put(
+        tmp_path,
+        MINDsmall_train__behaviors=TRAIN,
+        MINDsmall_train__news=NEWS,
+        MINDsmall_dev__behaviors=DEV,
+        MINDsmall_dev__news=NEWS,
+    )
+    dataset = load_dataset("mind-small", raw=raw)
+    task = TASKS.get("ctr")
+    problem = task.problem(dataset, task.protocol(dataset))
+    had = problem.history[problem.test.context]
+    asked = {
+        dataset.everyone[user]: [dataset.item_ids[item] for item in items]
+        for user, items in zip(problem.test.user.tolist(), had.to_lists(), strict=True)
+    }
+    assert asked == {"U1": ["N2", "N1", "N2", "N3"], "U3": ["N1"]}
+    first = problem.history[problem.train.context]
+    assert [[dataset.item_ids[i] for i in items] for items in first.to_lists()] == [
+        ["N2", "N1", "N2"]
+    ] * 2
 
 
 @pytest.mark.parametrize(

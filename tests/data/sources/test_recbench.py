@@ -49,6 +49,19 @@ def test_every_view_is_named_and_stands_on_a_dataset() -> None:
         assert any("no dataset of RecBench's" in note for note in card.notes) == view.ours
 
 
+def test_every_view_is_there_as_the_published_code_makes_it_too() -> None:
+    names = [name for name in SOURCES if name.startswith("recbench-reference/")]
+    assert names == [f"recbench-reference/{name}" for name in recbench.VIEWS]
+    for name, view in recbench.VIEWS.items():
+        card = SOURCES.get(f"recbench-reference/{name}").card
+        assert (card.name, view.reference.rows.behaviour) == (view.reference.dataset, "reference")
+        assert card.name == f"recbench-reference/{name}"
+        assert "As in RecBench's code" in " ".join(card.notes)
+        fixed = SOURCES.get(f"recbench/{name}").card
+        assert f"recbench-reference/{name} does as" in " ".join(fixed.notes)
+        assert (card.splits, card.files) == (fixed.splits, fixed.files)
+
+
 def test_the_numbers_of_each_family() -> None:
     of = {name: view.rows for name, view in recbench.VIEWS.items()}
     given = {name for name, rows in of.items() if rows.family == "given"}

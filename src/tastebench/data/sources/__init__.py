@@ -57,8 +57,10 @@ def _by_category(year: int, names: Iterable[str]) -> dict[str, str]:
 
 def _by_recbench(names: str) -> dict[str, str]:
     module = "tastebench.data.sources.recbench"
-    return {
-        f"recbench/{name}": f"{module}:{name.replace('-', '_').upper()}" for name in names.split()
+    targets = {name: f"{module}:{name.replace('-', '_').upper()}" for name in names.split()}
+    fixed = {f"recbench/{name}": target for name, target in targets.items()}
+    return fixed | {
+        f"recbench-reference/{name}": f"{target}_REFERENCE" for name, target in targets.items()
     }
 
 

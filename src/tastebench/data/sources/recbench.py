@@ -4,6 +4,8 @@ The files are those of another dataset and are read by its reader; what becomes 
 history or a sequence stands below, a row a dataset, and is made by `tastebench.data.click_rows`.
 RecBench (Liu et al. 2025) and its sibling over more domains draw 20,000 rows for test, 100,000 for
 finetuning or both; here every dataset has both, and users who are tested are the same either way.
+
+`recbench-reference/NAME` is the same as RecBench's code makes it, where that harms no one.
 """
 
 from __future__ import annotations
@@ -58,6 +60,18 @@ class View(BaseModel):
     category: str | None = None
     reads: tuple[str, ...] = ()
     ours: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """What the dataset is called."""
+        reference = self.rows.behaviour == "reference"
+        return f"recbench-reference/{self.name}" if reference else f"recbench/{self.name}"
+
+    @property
+    def reference(self) -> View:
+        """The same as the published code makes it."""
+        rows = self.rows.model_copy(update={"behaviour": "reference"})
+        return self.model_copy(update={"rows": rows})
 
 
 # -------------------------------------------------------------------------------------- the table
@@ -157,7 +171,7 @@ def derive(view: View, tables: Tables) -> tuple[Tables, dict[str, Any]]:
         tables = _in_lists(tables, view.lists)
     texts = [name for name in view.text if tables.items.schema[name] == pl.String]
     known = pl.any_horizontal(pl.col(texts).str.strip_chars().fill_null("") != "")
-    return click_rows(tables, view.rows, known=known, where=f"recbench/{view.name}")
+    return click_rows(tables, view.rows, known=known, where=view.dataset)
 
 
 def _titled(tables: Tables, columns: tuple[str, ...]) -> Tables:
@@ -206,10 +220,11 @@ def _card(view: View, base: DatasetCard) -> DatasetCard:
         "seqrec": SplitSpec(kind="user", users=(36_000, 4_000, 5_000), seed=view.rows.seed),
     }
     title = base.title.removesuffix(", 5-core") if view.category else base.title
+    whose = "'s own code" if view.rows.behaviour == "reference" else ""
     told = {
-        "name": f"recbench/{view.name}",
+        "name": view.dataset,
         "title": f"{title} (RecBench)",
-        "summary": f"{title} as RecBench makes candidates, histories and sequences of it.",
+        "summary": f"{title} as RecBench{whose} makes candidates, histories and sequences of it.",
         "citation": f"{base.citation} {_CITATION}",
         "tasks": tuple(splits),
         "splits": splits,
@@ -260,8 +275,13 @@ def _notes(view: View) -> tuple[str, ...]:
         "tenth of whom validate. With too few users both parts shrink alike.",
         f"Items without text ({', '.join(view.text)}) do not exist. Interactions are the positives "
         "of all users in order, for seqrec.",
-        "Unlike in RecBench all draws are seeded, drawn negatives are distinct, a user has an item "
-        "once, positive if it was ever taken, and a sequence has two items or more.",
+        "As in RecBench's code drawn negatives may repeat, a user may have an item more than once, "
+        "with different labels, and a sequence may have one item. Unlike there all draws are "
+        "seeded."
+        if rows.behaviour == "reference"
+        else "Unlike in RecBench all draws are seeded, drawn negatives are distinct, a user has an "
+        "item once, positive if it was ever taken, and a sequence has two items or more. "
+        f"recbench-reference/{view.name} does as RecBench's code.",
     ]
     for part, n in zip(("test", "finetuning"), view.drawn, strict=True):
         if not n:
@@ -296,8 +316,12 @@ def _read_all(raw: Path, category: str) -> Tables:
 
 
 def __getattr__(name: str) -> Source:
-    """`recbench.DIGITAL_MUSIC` is the source of `recbench/digital-music`."""
-    view = VIEWS.get(name.replace("_", "-").lower())
+    """`recbench.DIGITAL_MUSIC` is the source of `recbench/digital-music`.
+
+    `recbench.DIGITAL_MUSIC_REFERENCE` is that of `recbench-reference/digital-music`.
+    """
+    known = name.removesuffix("_REFERENCE")
+    view = VIEWS.get(known.replace("_", "-").lower())
     if view is None:
         raise AttributeError(name)
-    return source(view)
+    return source(view if known == name else view.reference)
