@@ -304,9 +304,11 @@ def _print_partial(results: Results, as_json: bool) -> None:
 
 def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     from tastebench.runs.execute import codes_jobs, encode_jobs, look
+    from tastebench.runs.preview import previews
     from tastebench.runs.remote_cost import remote_costs
 
     todo = look(plan, options, fetch=False)
+    prompted = list(previews(todo))
     to_encode = encode_jobs(todo)
     paid = remote_costs(to_encode, todo.gathered.resources.datasets, {})
     vectors = [
@@ -328,6 +330,7 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
         value = {"plan": plan.name, "runs": rows, "vectors": vectors, "codes": codes}
         value |= {"missing": missing, "notes": list(todo.notes)}
         value |= {"remote": [vars(cost) for cost in paid]}
+        value |= {"prompts": [{**vars(one), "preview": vars(one.preview)} for one in prompted]}
         typer.echo(json.dumps(value, indent=2))
         return
     for step in vectors:
@@ -342,7 +345,10 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
             f"{row['status']:<9} {row['task']:<7} {row['dataset']} {row['label']} "
             f"seed {row['seed']}{trials}"
         )
-    for line in (*todo.notes, *told_missing(todo), *map(str, paid)):
+    for one in prompted:
+        for number, prompt in enumerate(one.preview.prompts, start=1):
+            typer.echo(f"\n--- {one.label} on {one.dataset}, prompt {number}\n{prompt}")
+    for line in (*todo.notes, *told_missing(todo), *map(str, (*prompted, *paid))):
         typer.echo(line)
     fits = sum(row["trials"] for row in rows if row["status"] == "open")
     typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")

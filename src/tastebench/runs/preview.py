@@ -1,0 +1,81 @@
+"""What language models will be asked, and what that takes, before they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tastebench.contracts import Preview
+from tastebench.runs.estimate import in_dollars, in_tokens
+from tastebench.runs.expand import Run
+from tastebench.runs.hyperparameters import combinations
+from tastebench.runs.material import items_for
+
+if TYPE_CHECKING:
+    from tastebench.runs.execute import Todo
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """What one run will ask.
+
+    Attributes:
+        label: Of the run.
+        dataset: Whose items and users.
+    """
+
+    label: str
+    dataset: str
+    preview: Preview
+
+    def __str__(self) -> str:
+        told = self.preview
+        said = (
+            f"{self.label} on {self.dataset} asks {told.requests:,} prompts: about "
+            f"{in_tokens(told.prompt_tokens)} to read"
+        )
+        if told.completion_tokens:
+            said += f" and {in_tokens(told.completion_tokens)} to write"
+        if told.usd:
+            said += f", about {in_dollars(told.usd)}"
+        elif told.usd is None:
+            said += ", price unknown (TASTEBENCH_REMOTE_USD_PER_MILLION_TOKENS)"
+        if told.seconds is not None:
+            said += (
+                f", about {told.seconds / 60:,.0f} min"
+                if told.seconds >= 90
+                else (f", about {told.seconds:,.0f} s")
+            )
+        return said
+
+
+def previews(todo: Todo) -> Iterator[Previewed]:
+    """A preview for each open run of a recommender that prompts a model; nobody is asked.
+
+    Runs that differ in nothing but the seed ask alike and are told once. Items of runs over
+    semantic ids may have none yet, so these are left out.
+    """
+    from tastebench.tasks import TASKS
+
+    problems: dict[tuple[str, str], Any] = {}
+    told = set()
+    for run in todo.open:
+        spec, resources = run.spec, todo.gathered.resources
+        card = resources.recommender(spec.recommender)
+        alike = spec.model_copy(update={"seed": 0}).model_dump_json(), run.protocol_id
+        if card.preview is None or spec.codes is not None or alike in told:
+            continue
+        told.add(alike)
+        dataset = resources.datasets[spec.dataset]
+        place = (spec.dataset, run.protocol_id)
+        if place not in problems:
+            problems[place] = TASKS.get(spec.task).problem(dataset, run.protocol)
+        items = items_for(spec, dataset, vectors=None)
+        preview = card.preview(_config(run, card.config), problems[place], items)
+        yield Previewed(spec.label, spec.dataset, preview)
+
+
+def _config(run: Run, config: Any) -> Any:
+    """The settings of a run; of a grid the first."""
+    return config(**{**run.spec.params, **combinations(run.spec.grid)[0]})
