@@ -235,6 +235,10 @@ LANGUAGE_MODEL = tiny_language_model(Path(mkdtemp()), "bert")
 atexit.register(rmtree, LANGUAGE_MODEL, ignore_errors=True)
 
 
+READER = tiny_language_model(Path(mkdtemp()), "llama", max_position_embeddings=256)
+atexit.register(rmtree, READER, ignore_errors=True)
+
+
 class TestPlmNr(RecommenderTests):
     card = click("plm-nr", "text")
     config: ClassVar = {
@@ -259,6 +263,11 @@ class TestOnce(RecommenderTests):
 class TestIisan(RecommenderTests):
     card = click("iisan", "text")
     config: ClassVar = {**NARROW, "item": {"operator": "iisan", "model": str(LANGUAGE_MODEL)}}
+
+
+class TestLLMNext(RecommenderTests):
+    card = replace(get_recommender("llm-next"), representations=("code", "id"))
+    config: ClassVar = {"model": str(READER), "epochs": 1, "lora_rank": 2}
 
 
 class TestUist(RecommenderTests):

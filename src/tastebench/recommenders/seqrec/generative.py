@@ -150,7 +150,7 @@ class Generative:
             for begin in range(0, len(order), ASKED_TOGETHER):
                 rows = order[begin : begin + ASKED_TOGETHER]
                 user = None if queries.user is None else queries.user[rows]
-                parts.append(self._decode(_asking(history[rows], user, device), trie, k))
+                parts.append(self._decode(as_asking(history[rows], user, device), trie, k))
         return _joined(parts, order, k)
 
     def _decode(self, asking: Asking, trie: Trie, k: int) -> Ranking:
@@ -180,7 +180,8 @@ def _joined(parts: list[Ranking], order: np.ndarray, k: int) -> Ranking:
     return Ranking(items, scores, ties=True)
 
 
-def _asking(history: Ragged, user: np.ndarray | None, device: torch.device) -> Asking:
+def as_asking(history: Ragged, user: np.ndarray | None, device: torch.device) -> Asking:
+    """Histories and whose they are, on a device."""
     lengths = history.lengths
     longest = int(lengths.max(initial=0))
     return Asking(

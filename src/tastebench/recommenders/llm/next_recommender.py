@@ -1,0 +1,82 @@
+"""A language model that continues a list of items: trained, asked, and what of it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastebench.contracts import Account, FitReport, Items, Queries, SeqProblem, Trainer
+from tastebench.errors import UsageError
+from tastebench.recommenders.llm.next_network import next_network
+from tastebench.recommenders.seqrec.generative import ASKED_TOGETHER, Generative, as_asking
+
+if TYPE_CHECKING:
+    from tastebench.recommenders.llm.llm_next import NextConfig
+
+
+class NextRecommender(Generative):
+    """Items as semantic ids are generated; items as ids, a code each, are scored one and all.
+
+    Args:
+        name: For messages.
+        config: Hyper-parameters.
+
+    Attributes:
+        scores: There where items are ids: the exact logit of every item, so that they are ranked
+            without any beam.
+    """
+
+    scores: Callable[[Queries, slice], Tensor]
+
+    def __init__(self, name: str, config: NextConfig) -> None:
+        super().__init__(name, config, lambda problem, items: next_network(config, problem, items))
+
+    def fit(self, problem: SeqProblem, items: Items, trainer: Trainer) -> FitReport:
+        """Trains by teacher forcing, each code from what stands before it.
+
+        Raises:
+            UsageError: No sequence has two items, or the model cannot be run causally.
+            DataError: There is no such model, or the codes are no paths of a tree.
+        """
+        if "code" not in items.forms:
+            items = replace(items, code=np.arange(items.n, dtype=np.int64)[:, None])
+            self.scores = self._scores
+        report = super().fit(problem, items, trainer)
+        self._next.forget()
+        return report
+
+    def account(self) -> Account:
+        """Who was asked since the last call, and of whom items did not fit."""
+        network = self._next
+        found = Account(
+            counts={"answered": network.asked, "cut": network.cut},
+            prompt_tokens=network.read_tokens,
+        )
+        network.forget()
+        return found
+
+    @property
+    def _next(self) -> Any:
+        return self.network
+
+    def _scores(self, queries: Queries, items: slice) -> Tensor:
+        """Logits `[n, len(items)]` of what comes next."""
+        network = self._next
+        device = network.tokens.table.device
+        if queries.history is None:
+            raise UsageError(f"{self.name} needs histories to say what comes next")
+        history = queries.history.tail(self._history_length)
+        order = np.argsort(history.lengths, kind="stable")
+        found = torch.empty(len(order), items.stop - items.start)
+        with torch.inference_mode():
+            for begin in range(0, len(order), ASKED_TOGETHER):
+                rows = order[begin : begin + ASKED_TOGETHER]
+                user = None if queries.user is None else queries.user[rows]
+                step = network.read(as_asking(history[rows], user, device))
+                found[torch.from_numpy(rows)] = step(0, None, None)[:, items].float().cpu()
+        return found
