@@ -295,22 +295,21 @@ import sys
 from pathlib import Path
 from tastebench.build.alone import alone
 
-with alone(Path(sys.argv[1]), print):
+with alone(Path(sys.argv[1]), lambda: None):
     print("ready", flush=True)
     sys.stdin.readline()
 """
 
 
 def test_a_kill_lets_go(tmp_path: Path) -> None:
-    holder = start(_HOLD, str(tmp_path / "x"))
+    lock = tmp_path / "x.lock"
+    holder = start(_HOLD, str(lock))
     assert holder.stdout is not None and holder.stdout.readline() == "ready\n"
     holder.kill()
     holder.communicate(timeout=30)
-    said: list[str] = []
-    with alone(tmp_path / "x", said.append):
-        pass
-    assert said == []
-    assert not [path for path in tmp_path.iterdir() if path.suffix == ".lock"]
+    with alone(lock, lambda: pytest.fail("nobody is there")) as waited:
+        assert not waited
+    assert not lock.exists()
 
 
 def start(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -324,10 +323,11 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_an_error_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), alone(tmp_path / "x", lambda line: None):
+    lock = tmp_path / "x.lock"
+    with pytest.raises(RuntimeError), alone(lock, lambda: None):
         raise RuntimeError
-    with alone(tmp_path / "x", lambda line: None):
-        assert [path.name for path in tmp_path.iterdir()] == [".x.lock"]
+    with alone(lock, lambda: pytest.fail("nobody is there")):
+        assert lock.exists()
 
 
 # --------------------------------------------------------------------------------------- progress

@@ -10,27 +10,33 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """In the block no other process is in one for the same folder; a kill lets go as well.
+def alone(path: Path, wait: Callable[[], None]) -> Iterator[bool]:
+    """In the block no other process is in one for the same lock; a kill lets go as well.
 
     The file that is locked is gone afterwards. Whoever had waited for it then holds a file that
     nobody else will see, and takes the next.
+
+    Args:
+        path: The file that is locked.
+        wait: Called once if another process is in there, before waiting for it.
+
+    Yields:
+        Whether another process was there first, and may have done what was to be done.
     """
-    path = folder.with_name(f".{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = False
+    waited = False
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _taken(handle):
-                if not told:
-                    say("another process makes the same: waiting for it")
-                told = True
+                if not waited:
+                    wait()
+                waited = True
                 fcntl.flock(handle, fcntl.LOCK_EX)
             if not _is_there(path, handle):
                 continue
             try:
-                yield
+                yield waited
             finally:
                 path.unlink(missing_ok=True)
             return

@@ -67,7 +67,8 @@ def make_codes(  # noqa: PLR0913 - what identifies codes
     kept = _kept(folder, dataset, say)
     if kept is not None:
         return kept
-    with alone(folder, say):
+    lock = folder.with_name(f".{folder.name}.lock")
+    with alone(lock, lambda: say("another process makes the same: waiting for it")):
         kept = _kept(folder, dataset, say)
         if kept is None:
             _make(folder, about, dataset, vectors, learn_rows, say)

@@ -344,8 +344,7 @@ class _Execution(Listener):
         record = store.find_record(job.folder)
         assert record is not None
         if record.status == "ok":
-            for suffix in (".log", ".lock"):
-                job.work.with_suffix(suffix).unlink(missing_ok=True)
+            job.work.with_suffix(".log").unlink(missing_ok=True)
         self.watcher.ended(key, record)
 
 
