@@ -8,11 +8,11 @@ Which layers are adapted where nobody says is said here: peft's own choice may c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import nn
 
 from tastebench.errors import UsageError, did_you_mean
-from tastebench.lm.layers import TunedModel
 
 QUERIES_AND_VALUES = (
     ("q_proj", "v_proj"),
@@ -22,13 +22,30 @@ QUERIES_AND_VALUES = (
     ("c_attn",),
     ("query_key_value",),
     ("qkv_proj",),
+    ("q", "v"),
 )
 """What the projections of queries and values are called: Llama, Mistral, Qwen and OPT; BERT;
-DistilBERT; DeBERTa; and, in one with the keys, GPT-2, Falcon and Phi-3."""
+DistilBERT; DeBERTa; in one with the keys, GPT-2, Falcon and Phi-3; and T5."""
+
+
+class Adaptable(Protocol):
+    """A model some of whose layers are trained: `TunedModel`, or `PartlyTrained`."""
+
+    model: Any
+    frozen_below: bool
+    training: bool
+
+    def trained_layers(self) -> list[nn.Module]:
+        """The layers that are adapted."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """As of any module."""
+        ...
 
 
 def add_lora(
-    tuned: TunedModel,
+    tuned: Adaptable,
     rank: int,
     *,
     alpha: int,
@@ -62,11 +79,19 @@ def add_lora(
         if isinstance(module, (nn.Linear, Conv1D))
     }
     chosen = _chosen(targets, sorted(linear), name)
+    trained = {module for layer in tuned.trained_layers() for module in layer.modules()}
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=chosen,
+        # By their whole names: a layer below those that are trained has linear layers, too.
+        target_modules=[
+            path
+            for path, module in tuned.model.named_modules()
+            if module in trained
+            and isinstance(module, (nn.Linear, Conv1D))
+            and path.rpartition(".")[2] in chosen
+        ],
         # GPT-2 keeps its weights the other way round.
         fan_in_fan_out=isinstance(linear[chosen[0]], Conv1D),
     )

@@ -86,7 +86,7 @@ def make_frame(prompt: Prompt, spelling: Spelling, history_length: int, *, chat:
         head=np.concatenate(
             [special[0], before, piece(system + prompt.instruction + prompt.history)]
         ),
-        numbers=Ragged.from_lists([piece(number) for number in numbers]),
+        numbers=Ragged.from_lists([piece(number).tolist() for number in numbers]),
         entry_end=piece(entry_end),
         empty=piece(prompt.empty),
         candidate=piece(candidate.rstrip()),
@@ -264,7 +264,12 @@ class Pieces:
         lengths = np.minimum(self.items.lengths[items], room)
         starts = self.items.offsets[:-1][items]
         own = Ragged.from_lengths(self.items.values[spans(starts, lengths)], lengths)
-        return concatenated(own, _repeated(self.frame.end, len(items)))
+        return concatenated(own, repeated(self.frame.end, len(items)))
+
+    def shortened(self, items: np.ndarray, room: np.ndarray) -> np.ndarray:
+        """Whether some candidates are shown with a shortened text, bool `[n]`."""
+        short: np.ndarray = self.cut[items] | (self.items.lengths[items] > room)
+        return short
 
     def alone(self, items: np.ndarray) -> Ragged:
         """Some candidates as texts of their own, for matching, int32."""
@@ -272,7 +277,7 @@ class Pieces:
         frame = self.frame
         before = np.concatenate([frame.first, frame.candidate])
         after = np.concatenate([frame.end, frame.last])
-        return concatenated(_repeated(before, n), self.items[items], _repeated(after, n))
+        return concatenated(repeated(before, n), self.items[items], repeated(after, n))
 
     def _kept(self, history: Ragged) -> tuple[np.ndarray, np.ndarray]:
         """How many of the latest items are shown, and what room a candidate has."""
@@ -293,7 +298,7 @@ class Pieces:
         kept = ((taken <= free[halved][:, None]) & there).sum(axis=1)
         return kept, rooms[halved]
 
-    def _refuse(self, history: Ragged, full: np.ndarray) -> None:
+    def _refuse(self, history: Ragged, full: Any) -> None:
         if not full.any():
             return
         own = history[int(np.flatnonzero(full)[0])]
@@ -332,7 +337,8 @@ def _each(value: int, times: np.ndarray) -> Ragged:
     return Ragged.from_lengths(np.full(int(times.sum()), value, dtype=np.int64), times)
 
 
-def _repeated(values: np.ndarray, n: int) -> Ragged:
+def repeated(values: np.ndarray, n: int) -> Ragged:
+    """The same values `n` times."""
     return Ragged.from_lengths(np.tile(values, n), np.full(n, len(values), dtype=np.int64))
 
 
