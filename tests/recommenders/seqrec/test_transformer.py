@@ -7,10 +7,12 @@ from typing import TypeVar
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tastebench.recommenders.seqrec.settings import TransformerSettings
 from tastebench.recommenders.seqrec.transformer import (
     BidirectionalTransformer,
+    Block,
     CausalTransformer,
     _attention,
 )
@@ -145,6 +147,39 @@ def test_attention_that_drops_nothing_is_torchs(masked: bool) -> None:
         q, k, v, attn_mask=mask, is_causal=not masked
     )
     torch.testing.assert_close(_attention(q, k, v, mask, Dropout(0.0)), theirs)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_without_dropout_is_torchs_to_the_bit(masked: bool) -> None:
+    torch.manual_seed(0)
+    block = Block(WIDTH, HEADS, INNER, dropout=0.3, attention_dropout=0.0).train()
+    q, k, v = torch.randn(3, 5, LENGTH, HEADS, 4, requires_grad=True).unbind(0)
+    visible = torch.rand(5, LENGTH) < 0.8 if masked else None
+    want = functional.scaled_dot_product_attention(
+        *(part.transpose(1, 2) for part in (q, k, v)),
+        attn_mask=None if visible is None else visible[:, None, None, :],
+        is_causal=not masked,
+    ).transpose(1, 2)
+    got = block._mixed(q, k, v, visible)
+    assert torch.equal(got, want.flatten(2))
+    for own, torchs in zip(
+        torch.autograd.grad(got.square().sum(), (q, k, v)),
+        torch.autograd.grad(want.square().sum(), (q, k, v)),
+        strict=True,
+    ):
+        assert torch.equal(own, torchs)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_attention_leaves_bfloat16_where_its_gradients_are_slow(dropout: float) -> None:
+    block = Block(WIDTH, HEADS, INNER, dropout=0.0, attention_dropout=dropout).train()
+    q, k, v = torch.randn(3, 5, LENGTH, HEADS, 4).bfloat16().unbind(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = block._mixed(q, k, v, None)
+    # What torch drops by draws of its own keeps to them, and to their precision.
+    assert mixed.dtype == (torch.bfloat16 if dropout else torch.float32)
+    if not dropout:
+        assert torch.equal(mixed, block._mixed(q.float(), k.float(), v.float(), None))
 
 
 def test_attention_drops_weights_and_keeps_their_mean() -> None:

@@ -16,6 +16,11 @@ from tastebench.recommenders.seqrec.generative_settings import GenerativeSetting
 class SIDSASRecConfig(GenerativeSettings):
     """Hyper-parameters."""
 
+    batch_size: int = Field(256, ge=1)
+    """Targets in a batch, as TIGER has it. An epoch costs the same with the 2,048 of models of ids,
+    has an eighth of the steps and teaches less: on half of Beauty's users the loss of a code is
+    4.03 after four epochs with 256, 4.14 with 512 and 4.69 with 2,048."""
+
     hidden_size: int = Field(128, ge=1)
     """Width of code embeddings and states. RecBench's rows of 3 and 6 layers are 64 wide, its row
     of 12 is 768 wide."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tastebench.recommenders.seqrec.attention import attend
 from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
@@ -235,18 +236,16 @@ class Block(nn.Module):
 
     def _mixed(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
         """Attention of `[b, n, heads, d]` over `[b, l, heads, d]`, `[b, n, heads * d]`."""
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        k, v = k.transpose(1, 2), v.transpose(1, 2)
         mask = None if visible is None else visible[:, None, None, :]
-        if self.training and self.dropped is not None and self.dropped.p:
+        if not (self.training and self.attention_dropout):
+            return attend(q, k, v, mask, causal=mask is None)
+        q = q.transpose(1, 2)
+        if self.dropped is not None:
             mixed = _attention(q, k, v, mask, self.dropped)
         else:
             mixed = functional.scaled_dot_product_attention(
-                q,
-                k,
-                v,
-                attn_mask=mask,
-                dropout_p=self.attention_dropout if self.training else 0.0,
-                is_causal=mask is None,
+                q, k, v, attn_mask=mask, dropout_p=self.attention_dropout, is_causal=mask is None
             )
         return mixed.transpose(1, 2).flatten(2)
 

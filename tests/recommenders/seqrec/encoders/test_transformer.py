@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tastebench.recommenders.seqrec.encoders.transformer import PostNormTransformer, attend
 
@@ -83,3 +84,17 @@ def test_shared_keys_and_values_serve_their_group() -> None:
     # Heads 2 and 3 read the second of the three.
     alone = attend(q[:, :, 2:4], k[:, :, [1, 1]], v[:, :, [1, 1]], 0.0)
     torch.testing.assert_close(attend(q, k, v, 0.0)[..., 8:16], alone)
+
+
+def test_attention_without_dropout_leaves_bfloat16_and_is_torchs_in_fp32() -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 7, 4, 6).unbind(0)
+    few, few_values = k[:, :, :2], v[:, :, :2]
+    want = functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
+    )
+    assert torch.equal(attend(q, k, v, 0.0), want.transpose(1, 2).flatten(2))
+    half = [part.bfloat16() for part in (q, few, few_values)]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = attend(*half, 0.0)
+    assert torch.equal(mixed, attend(*(part.float() for part in half), 0.0))

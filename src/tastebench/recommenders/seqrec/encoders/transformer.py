@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.errors import UsageError
+from tastebench.recommenders.seqrec import attention
 from tastebench.recommenders.seqrec.transformer import INIT_STD, linear
 from tastebench.training.dropout import Dropout
 
@@ -78,6 +79,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
     """
     if k.shape[2] != q.shape[2]:
         k, v = (t.repeat_interleave(q.shape[2] // k.shape[2], dim=2) for t in (k, v))
+    if not dropout:
+        return attention.attend(q, k.transpose(1, 2), v.transpose(1, 2), causal=True)
     mixed = functional.scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),
