@@ -8,8 +8,6 @@ from tastebench.errors import UsageError
 from tastebench.recommenders import get_recommender
 from tastebench.runs.plan import Plan, RecommenderChoice
 
-_LATER = frozenset("DEFIJ")  # RecBench's groups of language models
-
 
 def groups_of(plan: Plan) -> tuple[str, ...]:
     """The groups of a plan's recommenders, in their order."""
@@ -34,12 +32,9 @@ def keep_groups(plan: Plan, wanted: Sequence[str], known: Sequence[str]) -> Plan
     unknown = [group for group in wanted if group.casefold() not in by_letter]
     where = f"--groups of plan {plan.name!r}"
     if unknown:
-        later = bool(known) and any(group.upper() in _LATER for group in unknown)
         has = f"it has {', '.join(known)}" if known else "its recommenders have none"
         raise UsageError(
-            f"no group {', '.join(unknown)}: {has}"
-            + "; groups D, E, F, I and J (language models as recommenders) are not in this version"
-            * later,
+            f"no group {', '.join(unknown)}: {has}",
             where=where,
             fix=f"--groups {','.join(known)}" if known else "{name: dnn, group: A} in the plan",
         )
