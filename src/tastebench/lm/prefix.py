@@ -154,6 +154,12 @@ class Reader:
     def _read_shared(
         self, prompts: Prompts, places: int, reduce: Reduce, windows: Windows
     ) -> Tensor:
+        shortest = int(prompts.prefixes.lengths.min())
+        if not shortest:
+            return self._read_whole(prompts, Asked(places), reduce)
+        # Something has to be left of a prefix behind what all share.
+        head = min(prompts.head, shortest - 1)
+        prompts = Prompts(head, prompts.prefixes, prompts.asker, prompts.suffixes)
         alone = np.bincount(prompts.asker, minlength=len(prompts.prefixes))[prompts.asker] == 1
         found: list[Tensor] = []
         order: list[np.ndarray] = []
@@ -222,8 +228,6 @@ class Reader:
             cache.batch_repeat_interleave(n)
         ids, mask = Padded(rest.values, rest.offsets).take(np.arange(n), self.device)
         width = mask.shape[1]
-        if not width:
-            raise ValueError("prefixes hold nothing but what all share")
         position = torch.arange(head, head + width, device=self.device).expand(n, -1)
         before = torch.arange(head, device=self.device).expand(n, -1)
         sees = torch.ones(width, width, dtype=torch.bool, device=self.device).tril() & mask[:, None]
@@ -398,11 +402,13 @@ def by_prompt(logits: Tensor, places: int) -> Tensor:
 
 def _answer_start(headed: Headed) -> int:
     """What an encoder-decoder's answer begins with."""
-    config: Any = headed.model.config
+    model: Any = headed.model
+    said_by = (model.config, getattr(model, "generation_config", None))
     for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
-        token = getattr(config, name, None)
-        if token is not None:
-            return int(token)
+        for config in said_by:
+            token = getattr(config, name, None)
+            if token is not None:
+                return int(token)
     return 0
 
 

@@ -90,6 +90,39 @@ def tiny_language_model(folder: Path, architecture: str, *, seed: int = 0, **cha
     return folder
 
 
+def add_head(folder: Path, *, seed: int = 0) -> Path:
+    """Gives a model in a folder the head of its kind, and its tokenizer a token for masked places.
+
+    Args:
+        folder: Of a model without a head, as `tiny_language_model` writes it.
+        seed: Of the head's weights.
+
+    Returns:
+        The folder.
+    """
+    import torch
+    import transformers
+    from transformers import AutoConfig
+
+    from tastebench.lm.headed import kind_of
+
+    load: Any = transformers
+    tokenizer = load.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"mask_token": "<mask>"})
+    tokenizer.save_pretrained(folder)
+    heads = {
+        "decoder": load.AutoModelForCausalLM,
+        "encoder": load.AutoModelForMaskedLM,
+        "encoder-decoder": load.AutoModelForSeq2SeqLM,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = heads[kind_of(AutoConfig.from_pretrained(folder))].from_pretrained(folder)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.save_pretrained(folder)
+    return folder
+
+
 def _tokenizer() -> Tokenizer:
     """Byte pairs, the one kind that every class of transformers can read, merged to whole words."""
     from tokenizers import Tokenizer
