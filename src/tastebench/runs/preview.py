@@ -53,8 +53,8 @@ class Previewed:
 def previews(todo: Todo) -> Iterator[Previewed]:
     """A preview for each open run of a recommender that prompts a model; nobody is asked.
 
-    Runs that differ in nothing but the seed ask alike and are told once. Items of runs over
-    semantic ids may have none yet, so these are left out.
+    Runs that differ in nothing but the seed ask alike and are told once. Where items are tokens of
+    their own there are no words to show.
     """
     from tastebench.tasks import TASKS
 
@@ -64,7 +64,7 @@ def previews(todo: Todo) -> Iterator[Previewed]:
         spec, resources = run.spec, todo.gathered.resources
         card = resources.recommender(spec.recommender)
         alike = spec.model_copy(update={"seed": 0}).model_dump_json(), run.protocol_id
-        if card.preview is None or spec.codes is not None or alike in told:
+        if card.preview is None or "text" not in spec.forms or alike in told:
             continue
         told.add(alike)
         dataset = resources.datasets[spec.dataset]
