@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tastebench.build.calls import Calls
 from tastebench.build.caps import open_client, price
 from tastebench.build.prompt import Conversation
 from tastebench.build.queries import Draft, decide, estimate, write_queries
 from tastebench.errors import UsageError
+from tastebench.lm.calls import Calls
 from tastebench.lm.endpoint import Endpoint, RemoteError
 from tastebench.lm.spending import Budget, BudgetError, Price
 from tastebench.testing.server import RemoteServer

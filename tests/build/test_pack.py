@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from tastebench.build import pack
-from tastebench.build.calls import Calls
 from tastebench.build.pack import check_place, keep_artefact, pack_queries
 from tastebench.build.prompt import Conversation, Prompt
 from tastebench.build.queries import Decision, Draft, draft_queries, write_queries
@@ -20,6 +19,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.importer import save_imported
 from tastebench.data.provenance import Provenance, check_query_artefacts
 from tastebench.errors import DataError, ProtocolError, UsageError
+from tastebench.lm.calls import Calls
 from tastebench.tasks import TASKS
 
 Reply = Callable[[Conversation], str]

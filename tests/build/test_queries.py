@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tastebench.build.calls import Calls
 from tastebench.build.prompt import Conversation, Prompt
 from tastebench.build.queries import Draft, account, decide, draft_queries, estimate, write_queries
 from tastebench.build.reviews import ReviewFilters, find_reviews
 from tastebench.data.dataset import Dataset
+from tastebench.lm.calls import Calls
 from tastebench.lm.spending import Price, estimate_tokens
 
 Reply = Callable[[Conversation], str]

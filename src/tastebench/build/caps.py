@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tastebench.build.calls import Call, usage
 from tastebench.build.queries import Estimate
 from tastebench.errors import UsageError
+from tastebench.lm.calls import Call, usage
 from tastebench.lm.spending import Budget, Limits, Price, price_from_environment
 
 if TYPE_CHECKING:

@@ -9,54 +9,30 @@ from nothing else, so it can be interrupted anywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tastebench import files
-from tastebench.build.calls import Call, Calls, usage
 from tastebench.build.form import Fault, form_faults, is_first_person, tidy_query
 from tastebench.build.leaks import Identity, identities, leaks
-from tastebench.build.prompt import Conversation, Prompt
+from tastebench.build.prompt import Prompt
 from tastebench.build.reviews import ReviewFilters, Reviews, draw, select, title_column
 from tastebench.build.words import words
 from tastebench.data.dataset import Dataset, positions
 from tastebench.data.text import clean
 from tastebench.files import hash_json
+from tastebench.lm.asking import USUAL_SECONDS, Chat, Conversation, ask, tokens_of
+from tastebench.lm.calls import Call, Calls, usage
 from tastebench.lm.spending import BudgetError, Price, estimate_tokens
 
-if TYPE_CHECKING:
-    from tastebench.lm.answers import Answer
-    from tastebench.lm.endpoint import RemoteError
-
-PER_MESSAGE = 4
-"""Tokens around a message's words, for estimates."""
 _SHORT = 3
 """Letters of a word that says little."""
-REFUSED_IN_A_ROW = 8
-"""So many requests refused one after the other are no matter of what a review says."""
-USUAL_SECONDS = 2.0
-"""What a request takes, for estimates, before one was made."""
-
-
-class Chat(Protocol):
-    """What is asked: `tastebench.lm.remote.Client` is one."""
-
-    def answers(
-        self,
-        conversations: list[Conversation],
-        *,
-        max_tokens: int,
-        temperature: float | None,
-        refused_too: bool,
-    ) -> Iterator[tuple[int, Answer]]:
-        """`(index, answer)` as they come."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,50 +213,17 @@ def write_queries(
         if not open_:
             return decisions
         try:
-            _ask(draft.prompt, open_, calls, client, progress)
+            ask(
+                open_,
+                calls,
+                client,
+                prompt=draft.prompt.hash,
+                max_tokens=draft.prompt.max_tokens,
+                options={"temperature": draft.prompt.temperature},
+                progress=progress,
+            )
         except BudgetError as error:
             raise _stopped(error, decide(draft, calls)) from error
-
-
-def _ask(
-    prompt: Prompt,
-    open_: Mapping[str, Conversation],
-    calls: Calls,
-    client: Chat,
-    progress: Callable[[int, int], None],
-) -> None:
-    keys = list(open_)
-    answers = client.answers(
-        list(open_.values()),
-        max_tokens=prompt.max_tokens,
-        temperature=prompt.temperature,
-        refused_too=True,
-    )
-    answered = any(call.finish_reason != "refused" for call in calls.values())
-    refused: list[tuple[Call, RemoteError]] = []  # kept once others are answered
-    for done, (index, answer) in enumerate(answers, start=1):
-        call = Call(
-            key=keys[index],
-            prompt=prompt.hash,
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            refusal=answer.refusal,
-            prompt_tokens=answer.usage.prompt_tokens,
-            completion_tokens=answer.usage.completion_tokens,
-            seconds=round(answer.usage.seconds, 3),
-        )
-        if answer.error is None:
-            calls.add(call)
-            answered = True
-        else:
-            refused.append((call, answer.error))
-        if len(refused) == REFUSED_IN_A_ROW or (done == len(keys) and not answered):
-            raise refused[0][1]
-        if answered and (answer.error is None or done == len(keys)):
-            for held, _ in refused:
-                calls.add(held)
-            refused.clear()
-        progress(done, len(keys))
 
 
 def _stopped(error: BudgetError, decisions: list[Decision]) -> BudgetError:
@@ -327,10 +270,10 @@ def estimate(draft: Draft, calls: Mapping[str, Call], price: Price | None) -> Es
     decisions = decide(draft, calls)
     asks = [d.ask for d in decisions if d.ask is not None]
     retried = sum(d.ask is not None and d.tries == 0 for d in decisions)
-    read = [_tokens(ask) for ask in asks]
+    read = [tokens_of(open_) for open_ in asks]
     longer = prompt.max_tokens + estimate_tokens(prompt.retry) + prompt.usual_tokens
     # Whatever is asked first may be asked again, with the answer and its faults behind it.
-    again = [_tokens(d.ask) + longer for d in decisions if d.ask is not None and d.tries == 0]
+    again = [tokens_of(d.ask) + longer for d in decisions if d.ask is not None and d.tries == 0]
     usual = sum(read), prompt.usual_tokens * len(asks)
     most = sum(read) + sum(again), prompt.max_tokens * (len(asks) + retried)
     used = usage(calls, price)
@@ -345,10 +288,6 @@ def estimate(draft: Draft, calls: Mapping[str, Call], price: Price | None) -> Es
         least_usd=price.of(min(read, default=0), prompt.max_tokens) if price else None,
         seconds=each * len(asks),
     )
-
-
-def _tokens(conversation: Conversation) -> int:
-    return sum(estimate_tokens(message["content"]) + PER_MESSAGE for message in conversation)
 
 
 # ----------------------------------------------------------------------------------- accounting

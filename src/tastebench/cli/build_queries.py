@@ -13,9 +13,9 @@ import typer
 from tastebench.cli.data_import import BadRowsChoice
 
 if TYPE_CHECKING:
-    from tastebench.build.calls import Calls
     from tastebench.build.queries import Draft, Estimate
     from tastebench.data.dataset import Dataset
+    from tastebench.lm.calls import Calls
     from tastebench.lm.endpoint import Endpoint
     from tastebench.lm.remote import Client
     from tastebench.lm.spending import Price
@@ -109,7 +109,6 @@ def queries(  # noqa: PLR0913, PLR0917 - an option each
     bought yet. What names the item is sent back once, then dropped and counted. What is answered
     is kept at once: give the same command again to go on after an interruption or a cap.
     """
-    from tastebench.build.calls import Calls, read_calls
     from tastebench.build.caps import open_client, price
     from tastebench.build.pack import check_place
     from tastebench.build.prompt import get_prompt
@@ -118,6 +117,7 @@ def queries(  # noqa: PLR0913, PLR0917 - an option each
     from tastebench.data.catalog import load_dataset
     from tastebench.data.cells import ImportOptions
     from tastebench.data.mapping import parse_map
+    from tastebench.lm.calls import Calls, read_calls
     from tastebench.lm.endpoint import Endpoint
     from tastebench.lm.spending import Budget
     from tastebench.training.seeds import generator
@@ -208,7 +208,7 @@ def _carry_out(
 
 def _finish(dataset: Dataset, calls: Calls, paid: Price | None, as_json: bool) -> None:
     """The result on stdout: one JSON object, or a line; what became of the reviews on stderr."""
-    from tastebench.build.calls import usage
+    from tastebench.lm.calls import usage
 
     built = dataset.manifest["built"]
     counts, used = built["counts"], usage(calls, paid)
