@@ -116,6 +116,18 @@ def test_what_codes_depend_on_makes_others(change: dict[str, Any]) -> None:
     assert make(**change).hash != make().hash
 
 
+def test_where_codes_are_learned_is_said_and_makes_no_others(
+    counted_makes: list[CodeRecipe],
+) -> None:
+    small = {"hidden": [4], "latent": 2, "warmup": 0, "epochs": 1}
+    recipe = CodeRecipe(method="rq-vae", levels=2, size=4, settings=small)
+    here = recipe.model_copy(update={"settings": {**small, "device": "cpu"}})
+    made = make(here)
+    assert made.about["made"]["settings"]["device"] == made.about["made"]["device"] == "cpu"
+    assert make(recipe).folder == made.folder == find_codes(here, shop(), "k1")
+    assert counted_makes == [here]
+
+
 def test_the_items_that_are_learned_from_are_a_set() -> None:
     recipe = RECIPE.model_copy(update={"learned_from": "train"})
     few = make(recipe, learn_rows=np.array([5, 3, 3, 9, *range(20, 40)]))

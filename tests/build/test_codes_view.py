@@ -270,12 +270,15 @@ def test_a_sentence_says_what_they_are() -> None:
         "sizes": [4, 4, 3],
         "levels": 2,
         "dataset": {"items": 7},
+        "learned_from": None,
         "seconds": 1.25,
     }
     assert sentence(about) == (
         "7 items; rk-means, 2 levels of 4 codes, and up to 3 to tell equal paths apart; of vectors "
         "by min [1milm; made in 1.2 s"
     )
+    some = sentence({**about, "learned_from": {"items": 5}})
+    assert "; of vectors by min [1milm, learned from the 5 items of training; made" in some
     drawn = {**about, "vectors": None, "sizes": [4, 4]}
     assert (
         sentence(drawn) == "7 items; rk-means, 2 levels of 4 codes; drawn at random; made in 1.2 s"

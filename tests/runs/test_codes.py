@@ -11,8 +11,11 @@ import pytest
 import tastebench as tb
 from tastebench.data.card import SplitSpec
 from tastebench.data.dataset import Dataset
+from tastebench.files import write_json
 from tastebench.items.semantic_ids.artefact import load
-from tastebench.runs.codes import _taken
+from tastebench.items.semantic_ids.recipe import CodeRecipe
+from tastebench.runs.codes import CodesJob, MadeCodes, _taken
+from tastebench.runs.record import CodesStep
 from tastebench.tasks import TASKS
 from tastebench.tasks.seqrec import default_protocol
 
@@ -87,6 +90,21 @@ def test_codes_that_cannot_be_made_fail_the_runs_that_read_them(
     plan = {**PLAN, "encoders": [encoder], "codes": ["rk-means-2x8"]}
     results = run(plan, tmp_path)
     assert [record.status for record in results.records] == ["failed", "failed", "ok"]
+
+
+def test_what_an_earlier_plan_left_is_taken_where_it_can_be_read(tmp_path: Path) -> None:
+    def job(**settings: Any) -> CodesJob:
+        recipe = CodeRecipe(method="rq-vae", settings=settings)
+        return CodesJob(tmp_path, "d", "f", recipe, "e", tmp_path / "v" / "v.json", None, 1, True)
+
+    here = job(device="cpu")
+    assert here.result == job().result == job(latent=32).result != job(latent=16).result
+    assert not here.is_done()
+    made = MadeCodes(folder=tmp_path, hash="h", step=CodesStep(seconds=1.0, threads=1, quality={}))
+    write_json(here.result, made.model_dump(mode="json"))
+    assert here.is_done()
+    write_json(here.result, {"folder": str(tmp_path), "of": "another version"})
+    assert not here.is_done()
 
 
 def test_what_codebooks_learn_from_is_what_training_takes(tiny: Dataset) -> None:

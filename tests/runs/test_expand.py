@@ -104,6 +104,18 @@ def test_a_run_without_codes_keeps_its_identity(tiny: Dataset) -> None:
     assert "codes" not in run.spec.axes
 
 
+def test_where_codebooks_are_learned_is_no_part_of_a_runs_identity(tiny: Dataset) -> None:
+    def identity(settings: dict[str, Any]) -> str:
+        codes = {"method": "rq-vae", "settings": settings}
+        (run,) = expanded(
+            tiny, tasks=["seqrec"], encoders=["good"], codes=codes, recommenders=["sid-sasrec"]
+        ).runs
+        return run.spec_hash
+
+    assert identity({"device": "cpu"}) == identity({})
+    assert identity({"latent": 16}) != identity({})
+
+
 def test_codes_with_a_setting_that_their_method_lacks_are_refused(tiny: Dataset) -> None:
     codes = {"method": "rk-means", "settings": {"hiden": [4]}}
     with pytest.raises(UsageError, match="codes by rk-means have no setting 'hiden'"):

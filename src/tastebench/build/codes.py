@@ -71,7 +71,7 @@ def make_codes(  # noqa: PLR0913 - what identifies codes
     with alone(lock, lambda: say("another process makes the same: waiting for it")):
         kept = _kept(folder, dataset, say)
         if kept is None:
-            _make(folder, about, dataset, vectors, learn_rows, say)
+            _make(folder, about, recipe, dataset, vectors, learn_rows, say)
             kept = load(folder, dataset)
     return kept
 
@@ -104,7 +104,7 @@ def _identified(
     if recipe.reads_vectors and (recipe.learned_from == "train") != (learn_rows is not None):
         raise ValueError(f"codes learned from {recipe.learned_from} items, and other rows given")
     # Defaults are part of what codes depend on: should they change, the old codes are others.
-    settings = methods.settings_of(recipe).model_dump(mode="json")
+    settings = methods.settings_of(recipe.anywhere).model_dump(mode="json")
     recipe = recipe.model_copy(update={"settings": settings})
     vectors = learned = threads = None
     if recipe.reads_vectors:
@@ -153,6 +153,7 @@ def _threads() -> int:
 def _make(
     folder: Path,
     about: About,
+    recipe: CodeRecipe,
     dataset: Dataset,
     vectors: np.ndarray | None,
     learn_rows: np.ndarray | None,
@@ -161,7 +162,6 @@ def _make(
     from tastebench.items.semantic_ids.ids import make_ids
     from tastebench.items.semantic_ids.report import quality
 
-    recipe = about.recipe
     if dataset.n_items > recipe.size**recipe.levels:
         paths = f"{recipe.size**recipe.levels:,} paths"
         say(f"{counted(dataset.n_items, 'item')} share {paths}: a code more tells them apart")

@@ -23,6 +23,10 @@ def sentence(about: Mapping[str, Any]) -> str:
     more = ""
     if len(about["sizes"]) > about["levels"]:
         more = f", and up to {about['sizes'][-1]:,} to tell equal paths apart"
+    if about["learned_from"] is not None:
+        of += (
+            f", learned from {counted(about['learned_from']['items'], 'item')} of the training part"
+        )
     levels = counted(recipe["levels"], "level")
     return (
         f"{counted(about['dataset']['items'], 'item')}; {recipe['method']}, {levels} of "

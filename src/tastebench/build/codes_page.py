@@ -38,7 +38,7 @@ def to_html(view: CodesView, most: int = MOST) -> str:
     return page.from_string(template).render(
         about=about,
         sentence=sentence(about),
-        command=made_by(About.model_validate(about)),
+        command=None if about["learned_from"] else made_by(About.model_validate(about)),
         facts=facts(about["quality"]),
         columns=LEVEL_COLUMNS,
         levels=[_level(view, level) for level in range(view.levels)],

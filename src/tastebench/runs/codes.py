@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from tastebench.build.codes import CODES
 from tastebench.files import hash_json, read_json, write_json
+from tastebench.items.semantic_ids.methods import settings_of
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.ragged import Ragged
 from tastebench.runs import limits, store
@@ -54,7 +56,10 @@ class CodesJob:
         """Where it leaves its result."""
         protocol = None if self.protocol is None else self.protocol.model_dump(mode="json")
         vectors = None if self.vectors is None else self.vectors.parent.name
-        identity = [self.fingerprint, self.recipe.model_dump(), vectors, protocol, self.threads]
+        recipe = self.recipe.anywhere
+        settings = settings_of(recipe).model_dump(mode="json")
+        made = [CODES, recipe.model_copy(update={"settings": settings}).model_dump(mode="json")]
+        identity = [self.fingerprint, made, vectors, protocol, self.threads]
         return self.out / store.WORK / f"codes-{hash_json(identity)}"
 
     @property
@@ -64,7 +69,12 @@ class CodesJob:
 
     def is_done(self) -> bool:
         """Whether an earlier plan left its codes, and they are still there."""
-        return self.lasts and self.result.is_file() and MadeCodes.read(self.result).folder.is_dir()
+        if not (self.lasts and self.result.is_file()):
+            return False
+        try:
+            return MadeCodes.read(self.result).folder.is_dir()
+        except ValueError:  # another version's, or damaged: they are looked for again
+            return False
 
 
 class MadeCodes(BaseModel):

@@ -129,9 +129,12 @@ class RunSpec(BaseModel):
                 recipe (`tastebench.data.text.left_open`); None for nothing.
             weights: Identifies pretrained weights that the hyper-parameters name; None for none.
         """
+        spec = self
+        if self.codes is not None:
+            spec = self.model_copy(update={"codes": self.codes.anywhere})
         return hash_json(
             {
-                **named(self.model_dump(mode="json")),
+                **named(spec.model_dump(mode="json")),
                 "protocol": protocol_id,
                 "encoder_revision": encoder_revision,
                 **({"texts": texts} if texts is not None else {}),

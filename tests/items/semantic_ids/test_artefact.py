@@ -18,7 +18,14 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
 from tastebench.errors import DataError, UsageError
 from tastebench.files import hash_file
-from tastebench.items.semantic_ids.about import About, Catalogue, Source
+from tastebench.items.semantic_ids.about import (
+    About,
+    Catalogue,
+    Learned,
+    Source,
+    damaged,
+    made_by,
+)
 from tastebench.items.semantic_ids.artefact import (
     Artefact,
     copy,
@@ -131,6 +138,29 @@ def test_codes_of_another_catalogue_are_refused(saved: Artefact, others: list[st
     assert e.value.fix is not None
     assert e.value.fix.startswith("tastebench build codes --dataset other --encoder minilm ")
     assert e.value.fix.endswith("--method rk-means --levels 2 --size 4 --seed 3")
+
+
+def test_the_command_that_makes_codes_again_says_all_that_they_depend_on(
+    dataset: Dataset,
+) -> None:
+    changed = {"hidden": (64, 32), "lr": 2e-3, "beta": 0.25}
+    ids = make_ids(CodeRecipe(method="random", levels=2, size=4), None, N)
+    about = about_of(
+        ids,
+        dataset,
+        recipe=CodeRecipe(method="rq-vae", levels=2, size=4, ties="always", settings=changed),
+        vectors=Source(encoder="minilm", revision=None, key="k1", text_recipe="all-text"),
+        threads=2,
+    )
+    assert made_by(about) == (
+        "tastebench build codes --dataset shop --encoder minilm --text-recipe all-text "
+        "--method rq-vae --levels 2 --size 4 --ties always --set 'hidden=[64, 32]' "
+        "--set lr=0.002 --threads 2"
+    )
+    fix = str(damaged(Path("codes"), "cut", about).fix)
+    assert fix == f"delete the folder and make the codes again: {made_by(about)}"
+    some = about.model_copy(update={"learned_from": Learned(items=3, rows="0" * 64)})
+    assert "the command of the plan again" in str(damaged(Path("codes"), "cut", some).fix)
 
 
 def test_other_texts_of_the_same_items_are_the_same_catalogue(saved: Artefact) -> None:

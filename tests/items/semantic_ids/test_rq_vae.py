@@ -195,6 +195,14 @@ def test_an_interrupted_training_goes_on_to_the_same_codebooks(tmp_path, monkeyp
     assert told == []
 
 
+def test_a_training_may_go_on_elsewhere(tmp_path):
+    path, X = tmp_path / "state.safetensors", blobs(n=100)
+    learned(recipe(epochs=2, device="cpu"), X, state=path)
+    told = []
+    _, notes = learned(recipe(epochs=2, device="auto"), X, progress=told.append, state=path)
+    assert told == [] and notes["device"]
+
+
 def test_a_state_of_something_else_is_refused(tmp_path):
     path, X = tmp_path / "state.safetensors", blobs(n=100)
     learned(recipe(epochs=1), X, state=path)

@@ -5,6 +5,7 @@ It is read from folders that may come from anybody: what is said has to be what 
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastebench.errors import DataError
 from tastebench.files import read_json
+from tastebench.items.semantic_ids.methods import SETTINGS
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 
 FORMAT = 1
@@ -156,8 +158,12 @@ def read_about(folder: Path) -> About:
 
 
 def made_by(about: About) -> str:
-    """The command that makes the same codes."""
+    """The command that makes the same codes, where they were learned from all items.
+
+    Codes that were learned from the training part of a run's split are made by that run's plan.
+    """
     recipe = about.recipe
+    defaults = SETTINGS[recipe.method]().model_dump(mode="json")
     parts = ["tastebench", "build", "codes", "--dataset", about.dataset.name]
     if about.vectors is not None:
         parts += ["--encoder", about.vectors.encoder]
@@ -169,12 +175,22 @@ def made_by(about: About) -> str:
         parts += ["--ties", recipe.ties]
     if recipe.seed:
         parts += ["--seed", str(recipe.seed)]
+    for name, value in recipe.settings.items():
+        if name not in defaults or value != defaults[name]:
+            parts += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    if about.threads is not None and about.threads > 1:
+        parts += ["--threads", str(about.threads)]
     return shlex.join(parts)
 
 
 def damaged(path: Path, why: str, about: About | None = None) -> DataError:
     """The error for a file that is not what was saved, and how to make it again."""
-    again = "make the codes again" if about is None else f"make the codes again: {made_by(about)}"
+    if about is None:
+        again = "make the codes again"
+    elif about.learned_from is None:
+        again = f"make the codes again: {made_by(about)}"
+    else:
+        again = "give the command of the plan again: it makes codes of what its runs train on"
     return DataError(
         f"the codes are damaged: {path.name}: {why}",
         where=str(path),

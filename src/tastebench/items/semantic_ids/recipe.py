@@ -59,6 +59,16 @@ class CodeRecipe(BaseModel):
         return self.method != "random"
 
     @property
+    def anywhere(self) -> CodeRecipe:
+        """The same without what says only where codebooks are learned; this identifies codes.
+
+        >>> CodeRecipe(method="rq-vae", settings={"latent": 16, "device": "cuda"}).anywhere.settings
+        {'latent': 16}
+        """
+        settings = {key: value for key, value in self.settings.items() if key != "device"}
+        return self.model_copy(update={"settings": settings})
+
+    @property
     def label(self) -> str:
         """For people and folders; what it leaves out is in the record.
 

@@ -167,7 +167,7 @@ def _opened(settings: RqVaeSettings, levels: int, size: int, X: np.ndarray, seed
         fused=True,
     )
     identity = {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_copy(update={"device": "auto"}).model_dump(mode="json"),
         "levels": levels,
         "size": size,
         "seed": seed,
@@ -334,6 +334,7 @@ def _notes(training: _Training) -> dict[str, Any]:
     curve = [{k: v for k, v in row.items() if k != "valid"} for row in training.state.curve]
     return {
         "curve": curve,
+        "device": str(training.X.device),
         "best_epoch": None if best is None else int(best["epoch"]),
         "stopped_early": training.checks >= training.settings.patience,
     }

@@ -90,4 +90,4 @@ class RqVaeSettings(VectorSettings):
     """Stop after so many counts in a row that were not the lowest."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto` is `cuda` where there is one, else `cpu`."""
+    """`auto` is `cuda` where there is one, else `cpu`. It is not part of what identifies codes."""
