@@ -278,7 +278,7 @@ def test_a_sentence_says_what_they_are() -> None:
         "by min [1milm; made in 1.2 s"
     )
     some = sentence({**about, "learned_from": {"items": 5}})
-    assert some.endswith(", learned from the 5 items of training; made in 1.2 s")
+    assert some.endswith(", learned from 5 items of the training part; made in 1.2 s")
     drawn = {**about, "vectors": None, "sizes": [4, 4]}
     assert (
         sentence(drawn) == "7 items; rk-means, 2 levels of 4 codes; drawn at random; made in 1.2 s"
