@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tastebench.cli import build_codes, build_queries
+from tastebench.cli import build_codes, build_lm, build_queries
 
 EXAMPLES = """Examples:
 
@@ -13,12 +13,15 @@ EXAMPLES = """Examples:
   tastebench build codes -d my-shop -e minilm --page codes.html
 
   tastebench build queries -d my-shop --reviews reviews.csv --model openai:gpt-4o-mini --dry-run
+
+  tastebench build lm -d my-shop -o ./my-lm
 """
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verb."""
-    verbs = typer.Typer(help="Make artefacts with a model: codes, queries.")
+    verbs = typer.Typer(help="Make artefacts with a model: codes, queries, a language model.")
     verbs.command("codes", epilog=build_codes.EXAMPLES)(build_codes.codes)
     verbs.command("queries", epilog=build_queries.EXAMPLES)(build_queries.queries)
+    verbs.command("lm", epilog=build_lm.EXAMPLES)(build_lm.lm)
     app.add_typer(verbs, name="build", no_args_is_help=True, epilog=EXAMPLES)

@@ -241,20 +241,31 @@ def loading(folder: ModelFolder) -> Iterator[None]:
         DataError: The folder holds no model that can be loaded.
     """
     from safetensors import SafetensorError
-    from transformers.utils import logging
 
-    # A bar or a report for every model loaded would tear a table that is drawn meanwhile.
-    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with quiet():
+            yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"cannot load the model {folder.name!r}: {error}",
             where=str(folder.path),
             fix=TRUST if "trust_remote_code" in str(error) else _COMPLETE,
         ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """In the block transformers prints nothing but errors.
+
+    A bar or a report for every model loaded would tear a table that is drawn meanwhile.
+    """
+    from transformers.utils import logging
+
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
     finally:
         logging.set_verbosity(told)
         if shown:

@@ -18,7 +18,7 @@ from tastebench.errors import UsageError, did_you_mean
 from tastebench.files import hash_json
 from tastebench.items.semantic_ids.methods import settings_of
 from tastebench.items.semantic_ids.recipe import CodeRecipe
-from tastebench.runs.guard import check_texts
+from tastebench.runs.guard import check_models, check_texts
 from tastebench.runs.hyperparameters import check_grid, combinations, resolve, searched
 from tastebench.runs.material import MADE, texts_left_open
 from tastebench.runs.plan import Plan, RecommenderChoice, describe_invalid
@@ -416,6 +416,8 @@ def _run(
         _refuse_to_cut(encoder, card, [config.get("adaptor"), *grid.get("adaptor", ())])
     revision = encoder.revision if encoder else None
     check_texts(resources.datasets[spec.dataset], protocol, spec.text_recipe)
+    for setting in combinations(grid):
+        check_models(resources.datasets[spec.dataset], protocol, {**choice.params, **setting})
     texts = texts_left_open(resources.datasets[spec.dataset], spec.text_recipe)
     budget = Budget(
         grid=grid,

@@ -1,10 +1,14 @@
-"""A run refuses texts that a model wrote from what the run is tested on."""
+"""A run refuses texts and language models that were made from what the run is tested on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tastebench.errors import ProtocolError, counted
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
@@ -33,6 +37,57 @@ def check_texts(dataset: Dataset, protocol: TaskProtocol, recipe: str | None) ->
         check_query_artefacts(dataset, fields | {QUERIES})
         return
     check_text_artefacts(dataset, fields, _test_rows(dataset, protocol))
+
+
+def check_models(dataset: Dataset, protocol: TaskProtocol, params: Mapping[str, Any]) -> None:
+    """Checks language models that were trained here, and that a run names, against its test part.
+
+    Args:
+        dataset: What is run on.
+        protocol: How it is cut.
+        params: The recommender's hyper-parameters.
+
+    Raises:
+        ProtocolError: A model was trained on test rows, or it is not known on what.
+    """
+    if protocol.split is None:
+        return
+    from tastebench.build.lm_about import is_trained_here, part_of, provenance_of, read_about
+    from tastebench.data.provenance import rows_used
+
+    for folder in map(Path, _models(params)):
+        if not is_trained_here(folder):
+            continue
+        source = read_about(folder).source
+        if source.fingerprint == dataset.fingerprint and source.part == part_of(protocol):
+            continue  # the train part of this very cut
+        fix = f"tastebench build lm -d {dataset.name} --task {protocol.task}, with this split"
+        used = rows_used(provenance_of(folder), dataset)
+        if used is None:
+            raise ProtocolError(
+                f"the language model {folder.name!r} was trained on {source.name}, and it is not "
+                "known whether test rows are among what it read",
+                where=f"dataset {dataset.name}",
+                fix=fix,
+            )
+        test = _test_rows(dataset, protocol)
+        inside = int(np.isin(test, used).sum())
+        if inside:
+            raise ProtocolError(
+                f"the language model {folder.name!r} was trained on interactions that include "
+                f"{inside:,} of the {counted(len(test), 'test row')}",
+                where=f"dataset {dataset.name}",
+                fix=fix,
+            )
+
+
+def _models(params: Mapping[str, Any]) -> Iterator[str]:
+    """Folders that hyper-parameters name as models, at any depth."""
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _models(value)
+        elif name == "model" and isinstance(value, str) and Path(value).expanduser().is_dir():
+            yield str(Path(value).expanduser())
 
 
 def _test_rows(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:

@@ -24,7 +24,7 @@ from tastebench.runs.compose import (
     told,
 )
 from tastebench.runs.energy import OF_A_RUN, measure
-from tastebench.runs.guard import check_texts
+from tastebench.runs.guard import check_models, check_texts
 from tastebench.runs.hyperparameters import combinations, resolve
 from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
@@ -166,7 +166,9 @@ class _Performance:
         from tastebench.recommenders import build_recommender
         from tastebench.training.fit import FabricTrainer
 
-        config = self.card.config(**{**self.spec.params, **params})
+        whole = {**self.spec.params, **params}
+        check_models(self.dataset, self.protocol, whole)
+        config = self.card.config(**whole)
         recommender: Any = build_recommender(self.card, config)
         validation = self._validation
         trainer = FabricTrainer(
