@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastebench.data.text import RECIPES, get_recipe, item_texts, left_open
+from tastebench.data.text import RECIPES, columns_read, get_recipe, item_texts, left_open
 from tastebench.errors import UsageError
 
 FIELDS = {
@@ -131,6 +131,24 @@ def test_businesses_in_sentences_with_and_without_their_popularity() -> None:
     assert item_texts(named, "yelp-plain", ["name"])[1] == "Name: Dos."
     with pytest.raises(UsageError, match="no column title"):
         item_texts(named, "yelp-sentence", [])
+
+
+def test_shuffled_texts_are_all_there_on_other_items_and_always_the_same_ones() -> None:
+    items = pl.DataFrame(
+        {"title": [f"t{i}" for i in range(50)], "brand": list(map(str, range(50)))}
+    )
+    plain = item_texts(items, "all-text", ["title", "brand"])
+    mixed = item_texts(items, "shuffled:all-text", ["title", "brand"])
+    assert sorted(mixed) == sorted(plain)
+    assert sum(a == b for a, b in zip(plain, mixed, strict=True)) < 5
+    assert mixed == item_texts(items, "shuffled:all-text", ["title", "brand"])
+    # A column by itself moves with the others.
+    titles = item_texts(items.select("title"), "shuffled:all-text", ["title"])
+    assert [text.split(". ")[0] for text in mixed] == titles
+    assert columns_read(items, "shuffled:title", ["title"]) == ("title",)
+    assert left_open(items, "shuffled:all-text", ["title"]) == "shuffled:all-text/1:title"
+    with pytest.raises(UsageError, match="did you mean title"):
+        get_recipe("shuffled:titel")
 
 
 def test_no_items_give_no_texts() -> None:

@@ -5,14 +5,17 @@ with the Amazon Reviews 2023 data and the BLaIR models and benchmark and are kep
 non-ASCII characters lost included; use `all-text` or `title+description` where titles are not
 English. Where the published code fails on a missing or a whole-number value, the value is empty
 text or the number's digits here.
+
+`shuffled:NAME` gives every item another one's text: the control of whatever reads words.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from tastebench.errors import UsageError, did_you_mean
@@ -25,6 +28,9 @@ _SPACE = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680))) 
 _STOP = (
     "[.!?;:\u3002\uff01\uff1f]"  # what ends a sentence, in Latin and in Chinese and Japanese script
 )
+
+SHUFFLED = "shuffled:"
+"""Before the name of a recipe: good texts on the wrong items."""
 
 Make = Callable[[pl.DataFrame, Sequence[str]], pl.Series]
 
@@ -47,14 +53,24 @@ class TextRecipe:
 
 
 def get_recipe(name: str) -> TextRecipe:
-    """The recipe called `name`.
+    """The recipe called `name`, e.g. `title`, or `shuffled:title` with the texts changed round.
 
     Raises:
         UsageError: There is none; names the nearest.
     """
+    if name.startswith(SHUFFLED):
+        recipe = get_recipe(name.removeprefix(SHUFFLED))
+        make = recipe.make
+        return replace(recipe, name=name, make=lambda items, columns: make(_mixed(items), columns))
     if name not in RECIPES:
         raise UsageError(f"unknown text recipe {name!r}: {did_you_mean(name, RECIPES)}")
     return RECIPES[name]
+
+
+def _mixed(items: pl.DataFrame) -> pl.DataFrame:
+    """The rows in another order, the same for all tables of as many."""
+    order = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(len(items),)))
+    return items[order.permutation(len(items))]
 
 
 def item_texts(items: pl.DataFrame, recipe: str, columns: Sequence[str] = ("title",)) -> list[str]:
@@ -62,7 +78,7 @@ def item_texts(items: pl.DataFrame, recipe: str, columns: Sequence[str] = ("titl
 
     Args:
         items: The items table.
-        recipe: A name in `RECIPES`.
+        recipe: A name in `RECIPES`, `shuffled:` before it or not.
         columns: The dataset's text columns in order (`DatasetCard.text_columns`). The first stands
             for the title where there is no column `title`.
 
@@ -77,7 +93,7 @@ def columns_read(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> tu
 
     Args:
         items: The items table.
-        recipe: A name in `RECIPES`.
+        recipe: A name in `RECIPES`, `shuffled:` before it or not.
         columns: The dataset's text columns in order.
 
     Raises:
@@ -98,7 +114,7 @@ def left_open(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> str |
 
     Args:
         items: The items table.
-        recipe: A name in `RECIPES`.
+        recipe: A name in `RECIPES`, `shuffled:` before it or not.
         columns: The dataset's text columns in order.
 
     Returns:
@@ -109,7 +125,7 @@ def left_open(items: pl.DataFrame, recipe: str, columns: Sequence[str]) -> str |
         UsageError: No such recipe.
     """
     found = get_recipe(recipe)
-    if recipe == "all-text":
+    if recipe.removeprefix(SHUFFLED) == "all-text":
         chosen = tuple(columns)
     else:
         chosen = () if "title" in items.columns else tuple(columns[:1])

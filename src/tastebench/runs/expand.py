@@ -445,8 +445,11 @@ def _run(
 
 def _meaningless(spec: RunSpec, encoder: EncoderCard | None) -> bool:
     """Whether what is read of the items has nothing to do with them, as a control."""
+    from tastebench.data.text import SHUFFLED
+
     drawn = spec.codes is not None and not spec.codes.reads_vectors
-    return drawn or (encoder is not None and encoder.control is not None)
+    wrong = spec.text_recipe is not None and spec.text_recipe.startswith(SHUFFLED)
+    return drawn or wrong or (encoder is not None and encoder.control is not None)
 
 
 def _weights(

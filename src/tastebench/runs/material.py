@@ -83,12 +83,14 @@ def item_words(dataset: Dataset, recipe: str | None) -> list[str]:
 
 def item_columns(dataset: Dataset, recipe: str | None) -> dict[str, list[str]]:
     """The columns that the run's text recipe reads, one string an item each, cleaned alike."""
-    from tastebench.data.text import columns_read, item_texts
+    from tastebench.data.text import SHUFFLED, columns_read, item_texts
 
     items, card = dataset.tables.items, dataset.card
-    names = columns_read(items, recipe or card.text_recipe, card.text_columns)
+    recipe = recipe or card.text_recipe
+    names = columns_read(items, recipe, card.text_columns)
+    whole = f"{SHUFFLED}all-text" if recipe.startswith(SHUFFLED) else "all-text"
     return {
-        name: item_texts(items.select("item_id", name), "all-text", (name,))
+        name: item_texts(items.select("item_id", name), whole, (name,))
         for name in dict.fromkeys(names)
         if name in items.columns
     }
