@@ -6,16 +6,13 @@ them, a table and a classifier for the codes beside the model's own, and beams o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
-
-if TYPE_CHECKING:
-    from tastebench.lm.load import ModelFolder
 
 AlignmentTask = Literal["text-to-code", "code-to-text", "title-to-code", "code-to-title"]
 
@@ -25,6 +22,9 @@ class NextConfig(GenerativeSettings):
 
     model: str = ""
     """A folder with a transformers model, `organisation/model[@commit]` on the hub, or `minilm`."""
+
+    trust_remote_code: bool = False
+    """Run the code that a model's folder brings along."""
 
     prompt: str = "next-v1"
     """The words between the codes: a shipped prompt, or the path of a file of yours."""
@@ -83,18 +83,6 @@ def build(config: NextConfig) -> Recommender:
     return NextRecommender("llm-next", config)
 
 
-def model_folder(name: str) -> ModelFolder:
-    """The folder of the model that the settings name.
-
-    Raises:
-        DataError: No such folder, or the hub cannot be reached and has no copy here.
-        UsageError: `name` is neither.
-    """
-    from tastebench.recommenders.ctr.item_operators.reader import language_model
-
-    return language_model(name)
-
-
 def _check(config: NextConfig, representation: str) -> None:
     from tastebench.recommenders.llm.prompt import get_prompt
 
@@ -132,12 +120,15 @@ def _check(config: NextConfig, representation: str) -> None:
 def _weights(config: NextConfig, representation: str, fetch: bool) -> str | None:
     """What a run depends on beside its settings: the model's revision and the prompt's words."""
     from tastebench.lm.load import would_download
+    from tastebench.recommenders.llm.models import model_folder
     from tastebench.recommenders.llm.prompt import get_prompt
 
     if not config.model:
         return None
-    here = fetch or not would_download(config.model)
-    found = [model_folder(config.model).revision if here else config.model]
+    found = [config.model]
+    if fetch or not would_download(config.model):
+        folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+        found = [folder.revision]
     found.append(get_prompt(config.prompt).hash)
     if config.alignment:
         from tastebench.recommenders.llm.alignment_words import get_alignment_words

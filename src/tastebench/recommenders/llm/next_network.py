@@ -14,6 +14,7 @@ from tastebench.contracts import Items, SeqProblem
 from tastebench.items.beam import Step
 from tastebench.lm.spelling import Spelling
 from tastebench.recommenders.llm.causal_body import CausalBody, Tuning, load_causal_body
+from tastebench.recommenders.llm.models import model_folder
 from tastebench.recommenders.llm.next_alignment import Alignment, AlignmentBatch
 from tastebench.recommenders.llm.next_decoding import cached, uncached
 from tastebench.recommenders.llm.next_layout import Layout, Written, newest
@@ -185,10 +186,8 @@ def next_network(config: NextConfig, problem: SeqProblem, items: Items) -> NextN
         UsageError: The model cannot be run causally, or its limit is too small.
         DataError: There is no such model.
     """
-    from tastebench.recommenders.llm.llm_next import model_folder
-
     assert items.code is not None
-    folder = model_folder(config.model)
+    folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
     tuning = Tuning(
         config.tune,
         config.lora_rank,
