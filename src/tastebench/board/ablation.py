@@ -19,9 +19,9 @@ from tastebench.board.board import cells_of, columns_of, of_task, within
 from tastebench.board.cells import Cell, mean_over_seeds
 from tastebench.board.load import Loaded, load
 from tastebench.board.model import Column, Score
-from tastebench.board.names import telling
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.metrics.resample import resampled_means
+from tastebench.runs.labels import telling
 from tastebench.runs.record import Record
 
 _RECIPE = "text_recipe"

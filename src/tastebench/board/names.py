@@ -6,11 +6,10 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tastebench.board.cells import Cell
 from tastebench.board.model import RowBy
-from tastebench.runs.record import Record
+from tastebench.runs.labels import settings_of_run, telling
 from tastebench.runs.spec import RunSpec
 
 
@@ -85,7 +84,8 @@ def _compared(cells: Sequence[Cell]) -> list[str]:
 
 def _by_run(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     """One row a recommender with its representation, encoder and settings, over all datasets."""
-    settings = [_settings(cell.record) for cell in cells]
+    records = [cell.record for cell in cells]
+    settings = [settings_of_run(one.spec, one.given, one.protocol_id) for one in records]
     rows: dict[str, list[Cell]] = {}
     for cell, mine in zip(cells, settings, strict=True):
         label = cell.record.spec.label
@@ -96,26 +96,6 @@ def _by_run(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
         ]
         rows.setdefault(" ".join([label, *telling(mine, rivals)]), []).append(cell)
     return rows
-
-
-def telling(mine: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
-    """The settings that tell a run from others of the same label, as `key=value`."""
-    keys = dict.fromkeys(key for settings in rivals for key in settings)
-    told = [key for key in keys if len({repr(other.get(key)) for other in rivals}) > 1]
-    return [f"{key}={mine[key]}" for key in told if key in mine]
-
-
-def _settings(record: Record) -> dict[str, Any]:
-    """What was asked for, in the order in which it tells runs apart."""
-    given = record.given
-    return {
-        **given.get("params", {}),
-        **{f"{key} grid": values for key, values in given.get("grid", {}).items()},
-        "text_recipe": record.spec.text_recipe,
-        "codes": None if record.spec.codes is None else record.spec.codes.model_dump_json(),
-        "threads": record.spec.threads,
-        "protocol": record.protocol_id,
-    }
 
 
 def _place(cell: Cell) -> tuple[str, str]:

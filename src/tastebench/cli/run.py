@@ -16,6 +16,7 @@ from tastebench.errors import UsageError
 if TYPE_CHECKING:
     from tastebench.api import Results
     from tastebench.runs.execute import Options, Todo
+    from tastebench.runs.expand import Run
     from tastebench.runs.plan import Plan
 
 EXAMPLES = """Examples:
@@ -304,6 +305,7 @@ def _print_partial(results: Results, as_json: bool) -> None:
 
 def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     from tastebench.runs.execute import codes_jobs, encode_jobs, look
+    from tastebench.runs.labels import told_apart
     from tastebench.runs.preview import previews
     from tastebench.runs.remote_cost import remote_costs
 
@@ -324,7 +326,8 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
         }
         for job in {job.result: job for job in codes_jobs(todo, to_encode).values()}.values()
     ]
-    rows = [_describe(todo, run) for run in todo.runs]
+    settings = told_apart(todo.runs)
+    rows = [_describe(todo, run, settings[run.spec_hash]) for run in todo.runs]
     missing = [vars(thing) for thing in todo.missing]
     if as_json:
         value = {"plan": plan.name, "runs": rows, "vectors": vectors, "codes": codes}
@@ -341,8 +344,9 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
         typer.echo(f"{status:<9} codes   {made['dataset']} {made['codes']} {of}".rstrip())
     for row in rows:
         trials = f" {row['trials']} trials" if row["trials"] > 1 else ""
+        label = " ".join([row["label"], *row["settings"]])
         typer.echo(
-            f"{row['status']:<9} {row['task']:<7} {row['dataset']} {row['label']} "
+            f"{row['status']:<9} {row['task']:<7} {row['dataset']} {label} "
             f"seed {row['seed']}{trials}"
         )
     for one in prompted:
@@ -354,7 +358,7 @@ def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
     typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")
 
 
-def _describe(todo: Todo, run: Any) -> dict[str, Any]:
+def _describe(todo: Todo, run: Run, settings: list[str]) -> dict[str, Any]:
     record = todo.finished.get(run.spec_hash)
     status = "open" if record is None else "finished" if record.status == "ok" else "failed"
     return {
@@ -362,6 +366,7 @@ def _describe(todo: Todo, run: Any) -> dict[str, Any]:
         "task": run.spec.task,
         "dataset": run.spec.dataset,
         "label": run.spec.label,
+        "settings": settings,
         "seed": run.spec.seed,
         "trials": run.budget.trials if run.searches else 1,
         "spec_hash": run.spec_hash,

@@ -18,6 +18,7 @@ from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Expansion, Run, expand
 from tastebench.runs.gather import Gathered, Objects, gather
 from tastebench.runs.job import Job, Surroundings
+from tastebench.runs.labels import told_apart
 from tastebench.runs.material import texts_left_open
 from tastebench.runs.missing import Missing
 from tastebench.runs.perform import perform, publish
@@ -203,7 +204,8 @@ class _Execution(Listener):
         to_code = {job.result: job for job in self.codes_jobs.values() if not job.is_done()}
         labels = [(str(job.result), f"encode {job.encoder}") for job in to_encode]
         labels += [(str(job.result), f"codes {job.recipe.label}") for job in to_code.values()]
-        labels += [(key, _label(job.run)) for key, job in self.jobs.items()]
+        apart = told_apart(self.todo.runs)
+        labels += [(key, _label(job.run, apart[key])) for key, job in self.jobs.items()]
         resources, brought = self.todo.gathered.resources, self.objects.encoders
         for cost in remote_costs(self.encode_jobs, resources.datasets, brought):
             self.watcher.say(str(cost))
@@ -356,10 +358,10 @@ def _meter(plan: Plan) -> Meter:
     return Meter(plan.energy == "measure", plan.carbon_intensity, plan.pue)
 
 
-def _label(run: Run) -> str:
+def _label(run: Run, settings: list[str]) -> str:
     spec = run.spec
     seed = f", seed {spec.seed}" if len(run.budget.seeds) > 1 else ""
-    return f"{spec.task} {spec.dataset} {spec.label}{seed}"
+    return " ".join([spec.task, spec.dataset, spec.label, *settings]) + seed
 
 
 def _no_room(out: Path) -> DataError:
