@@ -59,6 +59,21 @@ def test_without_recommenders_a_task_brings_its_own_and_its_controls(tiny: Datas
     ]
 
 
+def test_controls_that_can_do_without_vectors_do(tiny: Dataset) -> None:
+    """The walk knows what followed what: a row of its own, whatever encoders are compared."""
+    found = expanded(
+        tiny, tasks=["seqrec"], encoders=["good", "noise"], representations=["vector", "id"]
+    )
+    assert [run.spec.label for run in found.runs] == [
+        "unisrec(vector, good)",
+        "unisrec(vector, noise)",
+        "random",
+        "popularity",
+        "item-knn",
+        "graph-walk",
+    ]
+
+
 def test_codes_are_multiplied_by_what_they_are_made_of(tiny: Dataset) -> None:
     """Drawn codes need no encoder and are a control, as are codes of vectors without meaning."""
     found = expanded(

@@ -216,10 +216,16 @@ def _check_together(
 
 
 def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderChoice]:
-    """The recommenders of a plan that can do a task, or the task's own where it names none."""
+    """The recommenders of a plan that can do a task, or the task's own where it names none.
+
+    Controls that can do without vectors do: they stand beside the encoders, not among them.
+    """
     if plan.recommenders is None:
-        names = dict.fromkeys([task.default_recommender, *task.controls])
-        return [RecommenderChoice(name=name) for name in names]
+        names = [name for name in task.controls if name != task.default_recommender]
+        return [
+            RecommenderChoice(name=task.default_recommender),
+            *(_control(resources.recommender(name)) for name in dict.fromkeys(names)),
+        ]
     able = []
     for choice in plan.recommenders:
         can = resources.recommender(choice.name).tasks
@@ -229,6 +235,11 @@ def choices(plan: Plan, resources: Resources, task: Task) -> list[RecommenderCho
         if task.name in (choice.tasks or can):
             able += _with_models(plan, choice, resources.recommender(choice.name))
     return able
+
+
+def _control(card: RecommenderCard) -> RecommenderChoice:
+    bare = ("id",) if "id" in card.representations else None
+    return RecommenderChoice(name=card.name, representations=bare)
 
 
 def _with_models(
