@@ -193,6 +193,10 @@ class Generative:
         scores: np.ndarray = total.numpy()
         return scores
 
+    def forget(self) -> None:
+        """The weights have changed: what is kept of their making is no longer true."""
+        self.reader.forget()
+
     def counted(self) -> Counter[str]:
         """What was read since the last call."""
         counts, self._counts = self._counts, Counter()

@@ -94,7 +94,7 @@ class Matching:
 
     def loss(self, rows: np.ndarray, label: np.ndarray) -> Tensor:
         """Mean squared error between the cosine and the label."""
-        self._have[:] = False  # what is kept for scoring belongs to the weights before this step
+        self.forget()
         vectors = []
         for texts, of_row in zip(self._texts, (self._asker, self._item), strict=True):
             met, place = np.unique(of_row[rows], return_inverse=True)
@@ -181,6 +181,10 @@ class Matching:
         self._counts["cut"] += int(self.pieces.cut[item].sum())
         scores: np.ndarray = alike.numpy()
         return scores
+
+    def forget(self) -> None:
+        """The weights have changed: vectors of items that are kept belong to those before."""
+        self._have[:] = False
 
     def counted(self) -> Counter[str]:
         """What was read since the last call."""

@@ -87,14 +87,15 @@ class PairwiseLM:
             DataError: No such model, or a prompt for which there is no room.
         """
         began = time.perf_counter()
+        rows = None
         with torch_seeded(trainer.rng("weights")):
-            self._scorer = _scorer(self.config, items, problem.history_length)
-        self._history_length = problem.history_length
-        scorer = self._scorer
-        if self.config.tune == "none":
+            scorer = _scorer(self.config, items, problem.history_length)
+            if self.config.tune != "none":
+                rows = _Rows(problem, problem.train, scorer, self.config.batch_size)
+        self._scorer, self._history_length = scorer, problem.history_length
+        if rows is None:
             seconds = time.perf_counter() - began
             return FitReport(parameters=0, seconds=seconds, notes=scorer.notes)
-        rows = _Rows(problem, problem.train, scorer, self.config.batch_size)
         prepared = time.perf_counter() - began
         report = trainer.fit(scorer.module, self.config, rows.epoch, rows.loss)
         scorer.counted()
