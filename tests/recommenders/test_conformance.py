@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
 from tastebench.recommenders import RECOMMENDERS, get_recommender
 from tastebench.testing import RecommenderTests
-from tastebench.testing.language_models import tiny_language_model
+from tastebench.testing.language_models import add_head, tiny_language_model
 
 
 class TestRandom(RecommenderTests):
@@ -265,9 +267,61 @@ class TestIisan(RecommenderTests):
     config: ClassVar = {**NARROW, "item": {"operator": "iisan", "model": str(LANGUAGE_MODEL)}}
 
 
+WRITER = add_head(
+    tiny_language_model(Path(mkdtemp()), "llama", max_position_embeddings=4096), seed=1
+)
+atexit.register(rmtree, WRITER, ignore_errors=True)
+
+
+class TestLLMRank(RecommenderTests):
+    card = get_recommender("llm-rank")
+    config: ClassVar = {
+        "model": str(WRITER),
+        "max_length": 2000,
+        "list_size": 4,
+        "answer_tokens": 8,
+        "orders": 2,
+        "partial": True,
+    }
+
+    @override
+    def test_a_score_does_not_depend_on_the_chunk(self, task: Any, representation: str) -> None:
+        """A list is ranked as a whole, so it is whole lists that do not depend on each other."""
+        case = tiny(task)
+        recommender, _ = self._fitted(case, representation)
+        asked = self._asked(case)
+        assert isinstance(asked, Shown)
+        whole = self._answers(recommender, asked)
+        lists = [asked.candidates[i : i + 1] for i in range(len(asked.candidates))]
+        parts = np.concatenate([score_all(recommender, one) for one in lists])
+        np.testing.assert_array_equal(parts, whole)
+
+
 class TestLLMNext(RecommenderTests):
     card = replace(get_recommender("llm-next"), representations=("code", "id"))
     config: ClassVar = {"model": str(READER), "epochs": 1, "lora_rank": 2}
+
+
+SPEAKER = add_head(
+    tiny_language_model(Path(mkdtemp()), "llama", max_position_embeddings=512, num_hidden_layers=2)
+)
+"""The same with a head."""
+atexit.register(rmtree, SPEAKER, ignore_errors=True)
+
+
+class TestLLM(RecommenderTests):
+    card = replace(get_recommender("llm"), representations=("text",))
+    config: ClassVar = {"model": str(SPEAKER)}
+
+
+class TestLLMMatching(RecommenderTests):
+    card = replace(get_recommender("llm"), representations=("text",))
+    config: ClassVar = {"model": str(SPEAKER), "scoring": "matching"}
+
+
+class TestLLMTuned(RecommenderTests):
+    card = replace(get_recommender("llm"), representations=("text", "id", "code"))
+    config: ClassVar = {"model": str(SPEAKER), "tune": "lora", "epochs": 1, "lora_rank": 2}
 
 
 class TestUist(RecommenderTests):
