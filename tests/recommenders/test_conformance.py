@@ -14,8 +14,10 @@ from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
 from tastebench.recommenders import RECOMMENDERS, get_recommender
+from tastebench.tasks.shown import Shown, score_all
 from tastebench.testing import RecommenderTests
 from tastebench.testing.language_models import add_head, tiny_language_model
+from tastebench.testing.tiny import tiny
 
 
 class TestRandom(RecommenderTests):

@@ -80,6 +80,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
         **_click_models(),
         "llm": "tastebench.recommenders.llm.llm:CARD",
+        "llm-rank": "tastebench.recommenders.llm.llm_rank:CARD",
         "vector-knn": "tastebench.recommenders.baselines.vector_knn:CARD",
         "logistic": "tastebench.recommenders.baselines.logistic:CARD",
         "random": "tastebench.recommenders.baselines.random:CARD",

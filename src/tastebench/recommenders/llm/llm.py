@@ -13,6 +13,7 @@ from pydantic import Field
 from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import PREFIX
+from tastebench.recommenders.llm.ask_settings import AskSettings, ProbeSettings
 from tastebench.training.settings import TrainSettings
 
 
@@ -42,6 +43,13 @@ class LLMConfig(TrainSettings):
     max_length: int = Field(1024, ge=16)
     """Tokens of a prompt and its answer at most, and never more than the model takes. A text of an
     item has at most a fifth of it; of a history the latest items are shown that have room."""
+
+    asked: AskSettings = AskSettings()
+    """How a model behind an address is asked."""
+
+    probes: ProbeSettings = ProbeSettings()
+    """What is measured beside the scores: how much wording and order matter, what is known by
+    heart. Nothing unless asked for."""
 
     pooling: Literal["last", "mean"] = "last"
     """In matching, the state of the last token or the mean over all is a text's vector."""
@@ -92,11 +100,18 @@ class LLMConfig(TrainSettings):
 
 
 def _build(config: LLMConfig) -> Recommender:
+    if config.probes.any:
+        from tastebench.recommenders.llm.probes import Probed
+
+        return Probed(config, _build_one)
+    return _build_one(config)
+
+
+def _build_one(config: LLMConfig) -> Recommender:
     if config.remote:
         from tastebench.recommenders.llm.remote import RemotePairwise
 
-        remote: Recommender = RemotePairwise(config)
-        return remote
+        return RemotePairwise(config)
     from tastebench.recommenders.llm.pairwise import PairwiseLM
 
     return PairwiseLM(config)
@@ -156,7 +171,9 @@ def _weights(config: LLMConfig, representation: str, fetch: bool) -> str | None:
     from tastebench.recommenders.llm.models import has_chat_template, model_folder, prompt_of
 
     if config.remote:
-        return f"{config.model} prompt {prompt_of(config, chat=True).hash}"
+        from tastebench.recommenders.llm.remote_model import identity
+
+        return f"{identity(config.model)} prompt {prompt_of(config, chat=True).hash}"
     if not fetch and would_download(config.model):
         # Nothing that is not here has been run: its name will do.
         hashes = (prompt_of(config, chat=chat).hash for chat in (False, True))
@@ -170,8 +187,7 @@ def _preview(config: LLMConfig, problem: Any, items: Items) -> Preview:
     if config.remote:
         from tastebench.recommenders.llm.remote import preview as remote_preview
 
-        remote: Preview = remote_preview(config, problem, items)
-        return remote
+        return remote_preview(config, problem, items)
     from tastebench.recommenders.llm.preview import preview
 
     return preview(config, problem, items)

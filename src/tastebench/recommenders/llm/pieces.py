@@ -75,7 +75,7 @@ def make_frame(prompt: Prompt, spelling: Spelling, history_length: int, *, chat:
     after, lead = before, prompt.answer[len(prompt.answer.rstrip()) :]
     special = spelling.first, spelling.last
     if chat:
-        before, after, lead, system = _chat_frame(prompt, spelling)
+        before, after, lead, system = chat_frame(prompt, spelling)
         special = after[:0], after[:0]
     entry, _, entry_end = prompt.entry.partition(ITEM)
     candidate, _, candidate_end = prompt.candidate.partition(ITEM)
@@ -97,7 +97,7 @@ def make_frame(prompt: Prompt, spelling: Spelling, history_length: int, *, chat:
     )
 
 
-def _chat_frame(prompt: Prompt, spelling: Spelling) -> tuple[np.ndarray, np.ndarray, str, str]:
+def chat_frame(prompt: Prompt, spelling: Spelling) -> tuple[np.ndarray, np.ndarray, str, str]:
     """A chat's frame: before and behind the user's words, and the blanks before an answer.
 
     The last of the four are the system's words where the user has to say them, as the template has
