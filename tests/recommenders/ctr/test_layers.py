@@ -333,3 +333,16 @@ def test_gradients_of_masked_functions_and_dice_are_those_of_differences():
     rows = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     dice = spread(Dice(2)).double()
     assert torch.autograd.gradcheck(lambda r, _: dice(r), (rows, dice.alpha))
+
+
+@pytest.mark.parametrize("layer", ["additive", "self"])
+def test_an_asker_alone_has_what_it_has_beside_longer_ones(layer):
+    """Without padding the masks are left out; with it the same places give the same."""
+    torch.manual_seed(0)
+    one = AdditiveAttention(6, 4) if layer == "additive" else SelfAttention(6, 6, 2, bias=True)
+    one.eval()
+    x, rest = torch.randn(1, 3, 6), torch.full((1, 2, 6), 7.0)
+    mask = torch.tensor([[True, True, True, False, False]])
+    alone = one(x, mask[:, :3])
+    beside = one(torch.cat([x, rest], dim=1), mask)
+    torch.testing.assert_close(alone, beside if layer == "additive" else beside[:, :3])

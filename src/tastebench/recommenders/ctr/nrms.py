@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from tastebench.recommenders.ctr.bricks import check_heads
-from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention
+from tastebench.recommenders.ctr.layers import AdditiveAttention, SelfAttention, nothing_masked
 from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class NrmsEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`[n, s, inputs]` and `[n, s]` to `[n, outputs]`."""
-        x = x.masked_fill(~mask[..., None], 0.0)
+        if self.training or not nothing_masked(mask):
+            x = x.masked_fill(~mask[..., None], 0.0)
         pooled: Tensor = self.pool(self.after(self.attention(x, mask)), mask)
         return pooled
