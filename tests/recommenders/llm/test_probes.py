@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tastebench import files
 from tastebench.contracts import Candidates, CtrProblem, Items, Pairs
+from tastebench.lm.spending import BudgetError
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.askers import candidates_of, of_some_users
 from tastebench.recommenders.llm.llm import CARD, LLMConfig
@@ -103,6 +105,21 @@ def test_wording_and_order_are_measured_on_the_validation_part_beside_the_scores
     # What they took is told; counts are of the run's own prompt.
     assert first.requests + second.requests + own.requests == len(server.requests)
     assert first.counts["answered"] == 3 * 8
+
+
+def test_a_cap_is_on_all_that_a_run_asks(shop: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RemoteServer(chat=likes) as server:
+        config = LLMConfig(model=f"openai:m@{server.url}", probes={"users": 9, "orders": 1})
+        CARD.build(config).fit(shop.problem, shop.items, FabricTrainer(seed=0))
+        whole = [len(str(request.body["messages"]).split()) for request in server.requests]
+    monkeypatch.setenv("TASTEBENCH_HOME", str(files.home() / "other"))
+    monkeypatch.setenv("TASTEBENCH_REMOTE_MAX_TOKENS", str(sum(whole) * 2 // 3))
+    monkeypatch.setenv("TASTEBENCH_REMOTE_CONCURRENCY", "1")
+    with RemoteServer(chat=likes) as server:
+        config = LLMConfig(model=f"openai:m@{server.url}", probes={"users": 9, "orders": 1})
+        with pytest.raises(BudgetError):
+            CARD.build(config).fit(shop.problem, shop.items, FabricTrainer(seed=0))
+        assert len(whole) / 3 < len(server.requests) < len(whole)
 
 
 def test_a_local_model_is_probed_alike(shop: Tiny, tmp_path: Path) -> None:

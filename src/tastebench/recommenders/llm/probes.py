@@ -27,6 +27,7 @@ from tastebench.recommenders.llm.askers import candidates_of, of_some_users
 
 if TYPE_CHECKING:
     from tastebench.contracts import Pairs
+    from tastebench.lm.spending import Budget
     from tastebench.recommenders.llm.llm import LLMConfig
 
 METRIC = "gauc"
@@ -103,6 +104,8 @@ class Probed:
         candidates: Candidates,
     ) -> np.ndarray:
         other = self._build(self.config.model_copy(update={"prompt": wording}))
+        if self.config.remote:
+            other.budget = self._inner.budget  # a cap is on all that the run asks
         other.fit(problem, items, trainer)
         scores: np.ndarray = other.score(candidates)
         if isinstance(other, KeepsAccount):
@@ -113,7 +116,7 @@ class Probed:
     def _memory(self, problem: CtrProblem, items: Items, trainer: Trainer) -> dict[str, float]:
         from tastebench.recommenders.llm.memorisation import memorised
 
-        model = _writer(self.config, items)
+        model = _writer(self.config, items, self._inner.budget if self.config.remote else None)
         found = memorised(
             model, problem, items, self.config.probes.titles, trainer.rng("memorisation")
         )
@@ -121,7 +124,7 @@ class Probed:
         return found
 
 
-def _writer(config: LLMConfig, items: Items) -> Any:
+def _writer(config: LLMConfig, items: Items, budget: Budget | None) -> Any:
     """The model as one that writes."""
     from tastebench.recommenders.llm.memorisation import get_memory_words
     from tastebench.recommenders.llm.prompt import Prompt
@@ -131,7 +134,9 @@ def _writer(config: LLMConfig, items: Items) -> Any:
     if config.remote:
         from tastebench.recommenders.llm.remote_model import RemoteModel
 
-        return RemoteModel(config.model, words.hash, texts_of(items), config.asked.temperature)
+        return RemoteModel(
+            config.model, words.hash, texts_of(items), config.asked.temperature, budget
+        )
     from tastebench.recommenders.llm.local_model import LocalModel
 
     frame = Prompt(name=words.name, version=1, kind="next", system=words.system, entry=" {item}")

@@ -21,6 +21,7 @@ from tastebench.contracts import (
 from tastebench.errors import UsageError
 from tastebench.lm.asking import REFUSED, Conversation, tokens_of
 from tastebench.lm.calls import Call
+from tastebench.lm.spending import Budget
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.answers import log_odds, said
 from tastebench.recommenders.llm.models import prompt_of
@@ -51,11 +52,13 @@ class RemotePairwise:
 
     Attributes:
         log_odds: The server tells log-probabilities; known once `fit` was called.
+        budget: What may be spent; None before `fit` has the caps of the environment.
     """
 
     def __init__(self, config: LLMConfig) -> None:
         self.config = config
         self.log_odds = False
+        self.budget: Budget | None = None
         self._asking: _Asking | None = None
         self._logprobs: int | None = None
         self._counts: Counter[str] = Counter()
@@ -68,7 +71,8 @@ class RemotePairwise:
             RemoteError: The server cannot be asked.
         """
         began = time.perf_counter()
-        asking = self._asking = _Asking(self.config, items, problem.history_length)
+        asking = _Asking(self.config, items, problem.history_length, self.budget)
+        self._asking, self.budget = asking, asking.model.budget
         read, n = asking.size(problem)
         most = n * self.config.asked.answer_tokens
         asking.model.check_cap(read + most, cost(asking.model.price, read, most))
@@ -148,11 +152,17 @@ class RemotePairwise:
 class _Asking:
     """Model, prompt and catalogue of a run."""
 
-    def __init__(self, config: LLMConfig, items: Items, history_length: int) -> None:
+    def __init__(
+        self,
+        config: LLMConfig,
+        items: Items,
+        history_length: int,
+        budget: Budget | None = None,
+    ) -> None:
         texts, prompt = texts_of(items), prompt_of(config, chat=True)
         self.history_length = history_length
         self.answer_tokens = config.asked.answer_tokens
-        self.model = RemoteModel(config.model, prompt.hash, texts, config.asked.temperature)
+        self.model = RemoteModel(config.model, prompt.hash, texts, config.asked.temperature, budget)
         self.words = Words(
             prompt, texts, history_length, config.max_length, answer=self.answer_tokens
         )

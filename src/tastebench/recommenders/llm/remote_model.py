@@ -1,7 +1,7 @@
 """A model behind an address, and everything it has answered: nothing is asked twice.
 
 Answers are kept in a file for each model, prompt and catalogue, whatever run asked first; runs side
-by side take turns. A cap counts all that is in the file, so that it holds over interruptions.
+by side take turns. A cap counts what is in the file already, so that it holds over interruptions.
 """
 
 from __future__ import annotations
@@ -39,15 +39,21 @@ class RemoteModel:
         prompt: Hash of the prompt.
         texts: The catalogue's.
         temperature: Of the answers.
+        budget: To be shared with others; None has the caps of the environment for this one alone.
     """
 
     def __init__(
-        self, name: str, prompt: str, texts: Sequence[str], temperature: float | None
+        self,
+        name: str,
+        prompt: str,
+        texts: Sequence[str],
+        temperature: float | None,
+        budget: Budget | None = None,
     ) -> None:
         self.endpoint = Endpoint.parse(name)
         self.prompt, self.temperature = prompt, temperature
         self.price = price_from_environment()
-        self._budget = Budget.from_environment()
+        self.budget = budget or Budget.from_environment()
         self._client: Client | None = None
         catalogue = files.hash_json(list(texts))
         folder = files.home() / "artefacts" / "answers" / files.hash_json(identity(name))
@@ -56,6 +62,7 @@ class RemoteModel:
         self._told: set[str] = set()
         self._new: list[Call] = []
         self._requests = self._kept = 0
+        self._counted = False
 
     @property
     def known(self) -> Mapping[str, Call]:
@@ -105,9 +112,11 @@ class RemoteModel:
     ) -> None:
         client = self._connect()
         with Calls(self.path, wait=True) as calls:
-            spent = usage(calls, self.price)
-            self._budget.spent_tokens = max(self._budget.spent_tokens, spent.tokens)
-            self._budget.spent_usd = max(self._budget.spent_usd, spent.usd or 0.0)
+            if not self._counted:
+                spent = usage(calls, self.price)
+                self.budget.spent_tokens += spent.tokens
+                self.budget.spent_usd += spent.usd or 0.0
+                self._counted = True
             before = len(calls)
             try:
                 ask(
@@ -164,7 +173,7 @@ class RemoteModel:
         Raises:
             UsageError: Nothing does.
         """
-        if self._budget.tokens or self._budget.usd or self.endpoint.is_local:
+        if self.budget.tokens or self.budget.usd or self.endpoint.is_local:
             return
         fix = f"export {_CAPS[0]}={tokens}"
         if usd is not None:
@@ -207,7 +216,7 @@ class RemoteModel:
                 self.endpoint,
                 rng=np.random.default_rng(),  # spreads repeated attempts; no answer depends on it
                 limits=Limits.from_environment(),
-                budget=self._budget,
+                budget=self.budget,
                 price=self.price,
             )
         return self._client
