@@ -18,6 +18,7 @@ MODELS: list[type[BaseModel]] = [
     record.MetricValue,
     record.Budget,
     record.Cost,
+    record.Prompting,
     record.EncodeStep,
     record.CodesStep,
     record.Parameters,

@@ -72,7 +72,7 @@ class AdditiveAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`[..., s, width]` and `[..., s]` to `[..., width]`."""
         if not self.training and nothing_masked(mask):
-            weights = self.query(self.project(x).tanh()).squeeze(-1).softmax(-1)
+            weights: Tensor = self.query(self.project(x).tanh()).squeeze(-1).softmax(-1)
             return (weights[..., None, :] @ x).squeeze(-2)
         # A masked place is zeroed rather than only weighed by 0, as 0 times NaN is NaN.
         x = x.masked_fill(~mask[..., None], 0.0)
