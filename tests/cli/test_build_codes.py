@@ -385,6 +385,24 @@ def test_no_artefact_and_a_damaged_one(
     assert Call(capsys, "inspect", str(made)).code == 0
 
 
+def test_a_folder_of_something_else_is_left_alone(
+    shop: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "codes.json").write_text('{"folder": "x"}')
+    done = Call(capsys, "inspect", str(tmp_path))
+    assert done.code == 4 and "of something else than semantic ids" in done.err
+    assert "delete" not in done.err
+    done = build(capsys, "--method", "random", *SMALL, "-o", str(tmp_path))
+    assert done.code == 2 and "there is something else here, and it stays" in done.err
+    assert (tmp_path / "codes.json").read_text() == '{"folder": "x"}'
+
+
+def test_the_file_that_says_what_it_is_stands_for_its_folder(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Call(capsys, "inspect", str(made / "codes.json"), "--json").json["hash"] == made.name
+
+
 def test_codes_whose_dataset_is_elsewhere(
     made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from tastebench.data.catalog import dataset_folder, load_dataset
 from tastebench.data.dataset import Dataset, is_dataset
 from tastebench.data.text import clean
 from tastebench.errors import UsageError, counted, did_you_mean
+from tastebench.items.semantic_ids.about import ABOUT
 from tastebench.items.semantic_ids.artefact import Artefact, load, order_hash
 from tastebench.items.semantic_ids.paths import same_path
 
@@ -238,7 +239,7 @@ def view_of(folder: Path, dataset: str | None, say: Callable[[str], None]) -> Co
     """The view of a folder of codes, with titles if the dataset is here.
 
     Args:
-        folder: Of the artefact.
+        folder: Of the artefact, or the file in it that says what it is.
         dataset: Name or folder of its dataset; None looks among those that are prepared.
         say: Told why there are no titles.
 
@@ -246,6 +247,7 @@ def view_of(folder: Path, dataset: str | None, say: Callable[[str], None]) -> Co
         DataError: There are no codes, they are damaged, or of another catalogue than `dataset`.
         UsageError: No dataset of that name.
     """
+    folder = folder.parent if folder.name == ABOUT and folder.is_file() else folder
     if dataset is not None:
         given = load_dataset(dataset, progress=say)
         return CodesView.of(load(folder, given), given)

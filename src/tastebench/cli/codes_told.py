@@ -56,8 +56,10 @@ def print_report(view: CodesView, console: Console) -> None:
         _title(console, "Largest groups with one path, told apart by a code more")
         for group in groups:
             _print_group(view, console, group)
-    _title(console, "Items by how their paths begin")
-    for group in view.examples():
+    examples = view.examples()
+    if examples:
+        _title(console, "Items by how their paths begin")
+    for group in examples:
         _print_group(view, console, group, indent=2 * (len(group.prefix) - 1))
 
 

@@ -225,8 +225,8 @@ def test_damage_is_seen_and_says_how_to_make_them_again(
     ("text", "why"),
     [
         ("{", "codes.json: Expecting property name"),
-        ("[]", "it does not say that it is of semantic ids"),
-        ('{"kind": "queries"}', "it does not say that it is of semantic ids"),
+        ("[]", "this codes.json is of something else than semantic ids"),
+        ('{"kind": "queries"}', "this codes.json is of something else than semantic ids"),
         ('{"kind": "semantic-ids", "format": 99}', "saved in another format"),
         ('{"kind": "semantic-ids", "format": 1}', "it is wrong at hash: Field required"),
         ("[" * 100_000, "codes.json: "),

@@ -136,7 +136,11 @@ def read_about(folder: Path) -> About:
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(value, Mapping) or value.get("kind") != "semantic-ids":
-        raise damaged(path, "it does not say that it is of semantic ids")
+        raise DataError(
+            f"this {ABOUT} is of something else than semantic ids",
+            where=str(path),
+            fix="name a folder that `tastebench build codes` made",
+        )
     if value.get("format") != FORMAT:
         raise DataError(
             "these codes were saved in another format",
@@ -186,7 +190,7 @@ def made_by(about: About) -> str:
 def damaged(path: Path, why: str, about: About | None = None) -> DataError:
     """The error for a file that is not what was saved, and how to make it again."""
     if about is None:
-        again = "make the codes again"
+        again = "make the codes again, if it was one of semantic ids"
     elif about.learned_from is None:
         again = f"make the codes again: {made_by(about)}"
     else:

@@ -112,16 +112,24 @@ def free_for(folder: Path) -> None:
     Raises:
         UsageError: There is a file, or a folder that holds something else.
     """
-    if (
-        folder.exists()
-        and not is_artefact(folder)
-        and not (folder.is_dir() and not any(folder.iterdir()))
-    ):
+    if folder.exists() and not _readable(folder) and not _empty(folder):
         raise UsageError(
             "there is something else here, and it stays",
             where=str(folder),
             fix="name a folder that is not there yet",
         )
+
+
+def _readable(folder: Path) -> bool:
+    try:
+        read_about(folder)
+    except DataError:
+        return False
+    return True
+
+
+def _empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def copy(artefact: Artefact, folder: Path) -> Artefact:
