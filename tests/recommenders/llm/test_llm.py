@@ -647,11 +647,17 @@ def test_a_preview_shows_prompts_and_counts_their_tokens(models: Callable[[str],
             Ragged(first.item, np.arange(len(first) + 1)),
         )
     )
-    passes = 2  # Yes and No are several tokens each, so that every prompt is read for each of them
-    read = made.account().prompt_tokens / passes
-    closing = 1.5  # what is said of Yes and No before their last tokens: 2 and 1
-    mean = read / len(first) - closing
-    assert shown.prompt_tokens == pytest.approx(mean * shown.requests, rel=0.01)
+    mean = made.account().prompt_tokens / len(first)
+    assert shown.prompt_tokens == round(mean * shown.requests)
+
+
+def test_a_preview_of_matching_counts_users_once(models: Callable[[str], Path]) -> None:
+    problem: Any = tiny("ctr").problem
+    assert CARD.preview is not None
+    shown = CARD.preview(settings(models("llama"), scoring="matching"), problem, items())
+    users = len(np.unique(problem.test.context)) + len(np.unique(problem.valid.context))
+    assert shown.requests == users < len(problem.test) + len(problem.valid)
+    assert shown.prompts[0].startswith("User behavior sequence:\n")
 
 
 def test_a_preview_of_a_model_that_is_not_here_guesses() -> None:

@@ -188,7 +188,8 @@ class Generative:
         for one in self.passes:
             prompts = self._prompts(prefixes, asker, item, one)
             total += one.sign * self.reader.read(prompts, one.asked, one.reduce)
-            self._counts["prompt_tokens"] += int(prompts.lengths.sum())
+        closing = len(self.passes[-1].closing)
+        self._counts["prompt_tokens"] += int((prompts.lengths - closing).sum())
         self._count(prefixes, asker, item, history)
         scores: np.ndarray = total.numpy()
         return scores

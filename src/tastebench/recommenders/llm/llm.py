@@ -6,7 +6,7 @@ codes: items are tokens of their own, which nobody has taught the model, so it h
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,8 +19,6 @@ from tastebench.training.settings import TrainSettings
 
 class LLMConfig(TrainSettings):
     """How a model is asked, and how it is tuned if it is; RecBench's values where it says any."""
-
-    LATER: ClassVar[tuple[str, ...]] = TrainSettings.LATER
 
     model: str = ""
     """A folder with a transformers model, `organisation/model[@commit]` on the hub, `minilm`, or
@@ -80,6 +78,11 @@ class LLMConfig(TrainSettings):
     store: Literal["float32", "float16"] = "float32"
     """What states of frozen layers are kept in. float16 takes half the room and costs up to 2^-11
     of every number."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` trains with matrix products in bfloat16 (autocast; weights and scores stay fp32). A
+    model that is asked as it is keeps the half precision that it is stored in, where the device
+    computes in it; `fp32` never does."""
 
     lr: float = Field(1e-4, gt=0)
     """Learning rate of Adam."""

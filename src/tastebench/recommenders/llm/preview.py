@@ -31,6 +31,8 @@ _SAMPLED = 512
 def preview(config: LLMConfig, problem: CtrProblem, items: Items) -> Preview:
     """Prompts of a few users of the test part, and tokens of both parts that are measured.
 
+    In matching these are the texts of users; an item is read once, which is little beside them.
+
     Raises:
         DataError: No such model here, or a prompt has no room.
     """
@@ -42,6 +44,8 @@ def preview(config: LLMConfig, problem: CtrProblem, items: Items) -> Preview:
     if would_download(config.model):
         return _guessed(config, problem, items, pairs, n)
     tokens, decode = _tokens(config, problem, items, pairs)
+    if config.scoring == "matching":
+        n = sum(len(np.unique(part.context)) for part in parts)  # a text for each user
     return Preview(
         prompts=tuple(decode(row) for row in tokens[: min(SHOWN, len(tokens))]),
         requests=n,
