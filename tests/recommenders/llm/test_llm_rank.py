@@ -184,6 +184,12 @@ def test_a_preview_asks_nobody(shop: Tiny) -> None:
     assert "Candidate items:" in told.prompts[0]
 
 
+def test_a_preview_loads_no_model(shop: Tiny) -> None:
+    assert CARD.preview is not None
+    told = CARD.preview(RankConfig(model="./not-here-yet"), shop.problem, shop.items)
+    assert told.requests == 2 * 2 * 3 and told.usd == 0.0 and told.prompts
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [({"model": ""}, "which language model"), ({"prompt": "yes-no-v1"}, "wants one of lists")],
@@ -239,12 +245,12 @@ def test_a_local_model_writes_what_it_would_alone(
     from tastebench.recommenders.llm.local_model import LocalModel
 
     recommender = local(models(architecture), shop)
-    asking = recommender._asking
-    assert asking is not None and isinstance(asking.model, LocalModel)
+    asking, ours = recommender._asking, recommender._model
+    assert asking is not None and isinstance(ours, LocalModel)
     asked = candidates(shop)
     conversations, _ = asking.conversations(asked, list(shown_lists(asked, recommender.config, 0)))
     conversations[0][-1]["content"] = "the red wool"  # one that is much shorter
-    calls = asking.model.ask(conversations, max_tokens=12)
+    calls = ours.ask(conversations, max_tokens=12)
     load: Any = transformers
     kind = "AutoModelForCausalLM" if architecture == "llama" else "AutoModelForSeq2SeqLM"
     model = getattr(load, kind).from_pretrained(models(architecture)).eval()
@@ -252,7 +258,7 @@ def test_a_local_model_writes_what_it_would_alone(
     system = asking.words.prompt.system
     for call, conversation in zip(calls, conversations, strict=True):
         # The pieces of a prompt are read behind something else, the same way as in batches.
-        ids = asking.model.spelling.piece(f"{system}\n{conversation[-1]['content']}")
+        ids = ours.spelling.piece(f"{system}\n{conversation[-1]['content']}")
         with torch.inference_mode():
             made = model.generate(
                 torch.from_numpy(ids.astype(np.int64))[None], max_new_tokens=12, do_sample=False
@@ -283,10 +289,10 @@ def test_a_prompt_longer_than_the_model_is_an_error(
     shop: Tiny, models: Callable[[str], Path]
 ) -> None:
     recommender = local(models("llama"), shop)
-    assert recommender._asking is not None
+    assert recommender._model is not None
     long = [{"role": "user", "content": "kettle " * 4100}]
     with pytest.raises(DataError, match="more than the 4,096"):
-        recommender._asking.model.ask([long], max_tokens=12)
+        recommender._model.ask([long], max_tokens=12)
 
 
 # ----------------------------------------------------------------------------------- agreement

@@ -322,7 +322,7 @@ def test_a_cap_stops_and_the_second_run_asks_only_what_is_missing(
         assert 0 < first < N_NEW
         assert error.value.fix == (
             "raise TASTEBENCH_REMOTE_MAX_TOKENS or TASTEBENCH_REMOTE_MAX_USD and give the same "
-            f"command again: {first + 2} answers are kept and not asked for again"
+            f"command again: what is answered is kept, {first + 2} times by this prompt"
         )
         # What was paid for counts: the same cap again asks for no more than its rest allows.
         with pytest.raises(BudgetError):

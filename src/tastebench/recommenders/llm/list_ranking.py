@@ -107,6 +107,7 @@ class ListRanking:
 
     def __init__(self, config: RankConfig) -> None:
         self.config = config
+        self._model: RemoteModel | LocalModel | None = None
         self._asking: _Asking | None = None
         self._seed = 0
         self._counts: Counter[str] = Counter()
@@ -120,15 +121,16 @@ class ListRanking:
             DataError: No such model.
         """
         began = time.perf_counter()
-        asking = self._asking = _Asking(self.config, items, problem.history_length)
+        model = self._model = _open(self.config, items)
+        asking = self._asking = _Asking(self.config, items, problem.history_length, model)
         self._seed = trainer.seed
-        if isinstance(asking.model, RemoteModel):
+        if isinstance(model, RemoteModel):
             read, n, _ = _size(self.config, asking, problem)
             most = n * self.config.longest_answer
-            asking.model.check_cap(read + most, cost(asking.model.price, read, most))
-            who = f"{asking.model.endpoint.model} at {asking.model.endpoint.address}"
+            model.check_cap(read + most, cost(model.price, read, most))
+            who = f"{model.endpoint.model} at {model.endpoint.address}"
         else:
-            who = asking.model.folder.name
+            who = model.folder.name
         prompt = asking.words.prompt
         times = f"{self.config.orders} orders of at most {self.config.list_size} candidates"
         notes = (f"{who}, asked by {prompt.title} ({prompt.hash}), {times}",)
@@ -142,12 +144,12 @@ class ListRanking:
             BudgetError: The cap is reached; what was answered is kept.
             RemoteError: The server cannot be asked; what was answered is kept.
         """
-        if self._asking is None:
+        if self._asking is None or self._model is None:
             raise UsageError("llm-rank is not fitted", fix="call fit first")
         shown = list(shown_lists(candidates, self.config, self._seed))
         conversations, left = self._asking.conversations(candidates, shown)
         self._counts.update(left)
-        calls = self._asking.model.ask(conversations, max_tokens=self.config.longest_answer)
+        calls = self._model.ask(conversations, max_tokens=self.config.longest_answer)
         turns = np.full((self.config.orders, len(candidates.items.values)), NOTHING)
         for one, call in zip(shown, calls, strict=True):
             turns[one.turn, one.rows] = self._places(call, len(one.rows))
@@ -166,11 +168,11 @@ class ListRanking:
         shortened, each time they were shown, `left_out` items of histories that had no room. Probes
         tell how much it matters where a candidate is shown.
         """
-        if self._asking is None:
+        if self._model is None:
             raise UsageError("llm-rank is not fitted", fix="call fit first")
         counts, self._counts = self._counts, Counter()
         bias, self._bias = self._bias, _Bias()
-        return self._asking.model.account({**dict.fromkeys(COUNTS, 0), **counts}, bias.probes())
+        return self._model.account({**dict.fromkeys(COUNTS, 0), **counts}, bias.probes())
 
     def _places(self, call: Call, n: int) -> np.ndarray:
         """The place of each shown candidate, float64 `[n]`."""
@@ -211,29 +213,38 @@ def shown_lists(candidates: Candidates, config: RankConfig, seed: int) -> Iterat
                     yield Shown(asker, turn, offsets[asker] + part)
 
 
+def _open(config: RankConfig, items: Items) -> RemoteModel | LocalModel:
+    """The model of a run."""
+    prompt = get_prompt(config.prompt)
+    if config.remote:
+        return RemoteModel(config.model, prompt.hash, texts_of(items), config.temperature)
+    from tastebench.recommenders.llm.local_model import LocalModel
+
+    return LocalModel(
+        config.model,
+        prompt,
+        chat=config.chat == "auto",
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
 class _Asking:
-    """Model, prompt and catalogue of a run."""
+    """Prompt and catalogue of a run; lengths are the model's, or estimates where it is not here."""
 
-    model: RemoteModel | LocalModel
-
-    def __init__(self, config: RankConfig, items: Items, history_length: int) -> None:
+    def __init__(
+        self,
+        config: RankConfig,
+        items: Items,
+        history_length: int,
+        model: RemoteModel | LocalModel | None = None,
+    ) -> None:
         texts, prompt = texts_of(items), get_prompt(config.prompt)
         self.history_length = history_length
         max_length, bytes_per_token = config.max_length, float(BYTES_PER_TOKEN)
-        if config.remote:
-            self.model = RemoteModel(config.model, prompt.hash, texts, config.temperature)
-        else:
-            from tastebench.recommenders.llm.local_model import LocalModel
-
-            self.model = LocalModel(
-                config.model,
-                prompt,
-                chat=config.chat == "auto",
-                device=config.device,
-                trust_remote_code=config.trust_remote_code,
-            )
-            max_length = self.model.longest(max_length)
-            bytes_per_token = min(bytes_per_token, self.model.bytes_per_token(texts))
+        if model is not None and not isinstance(model, RemoteModel):
+            max_length = model.longest(max_length)
+            bytes_per_token = min(bytes_per_token, model.bytes_per_token(texts))
         room = int(max_length * bytes_per_token) // _CANDIDATES_SHARE // config.list_size
         before, _, after = prompt.candidate.partition(ITEM)
         frame = len((before + after).encode()) + _NUMBER
@@ -301,11 +312,17 @@ def _size(
 
 
 def preview(config: RankConfig, problem: CtrProblem, items: Items) -> Preview:
-    """Prompts of a few users, and what both measured parts will take; nobody is asked."""
+    """Prompts of a few users, and what both measured parts will take.
+
+    Nobody is asked and no model of this machine is loaded.
+    """
     asking = _Asking(config, items, problem.history_length)
     read, requests, some = _size(config, asking, problem)
     written = requests * min(4 * config.list_size, config.longest_answer)
-    remote = asking.model if isinstance(asking.model, RemoteModel) else None
+    remote = None
+    if config.remote:
+        prompt = asking.words.prompt.hash
+        remote = RemoteModel(config.model, prompt, texts_of(items), config.temperature)
     return Preview(
         prompts=tuple(map(in_words, some[:SHOWN])),
         requests=requests,

@@ -132,7 +132,7 @@ class RemoteModel:
                     error.what,
                     where=error.where,
                     fix=f"raise {' or '.join(_CAPS)} and give the same command again: "
-                    f"{len(calls):,} answers are kept and not asked for again",
+                    f"what is answered is kept, {len(calls):,} times by this prompt",
                 ) from error
             finally:
                 self._requests += len(calls) - before
