@@ -385,6 +385,21 @@ def test_what_no_model_can_be_is_refused_with_the_reason(
             {"recommenders": ["ease"], "protocol": {"cf": {"historylength": 3}}},
             "unknown key 'historylength': did you mean history_length",
         ),
+        (
+            {
+                "recommenders": ["ease"],
+                "protocol": {"cf": {"split": {"kind": "random", "cold_item": 1}}},
+            },
+            "unknown key 'cold_item': did you mean cold_items",
+        ),
+        (
+            {
+                "recommenders": [{"name": "walk-blend", "params": {"walk": {"recensy": 1}}}],
+                "tasks": ["seqrec"],
+                "encoders": ["good"],
+            },
+            "unknown key 'recensy': did you mean recency",
+        ),
         ({"recommenders": ["ease"], "protocol": {"fc": {}}}, "unknown task 'fc'"),
         (
             {"recommenders": ["ease"], "representations": ["id+vectr"]},

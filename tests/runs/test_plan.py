@@ -48,6 +48,16 @@ def test_a_dataset_may_say_where_its_raw_files_lie(tmp_path: Path) -> None:
             "line 6",
         ),
         (MINIMAL + "seeds: [0, 1, 0]\n", "seeds names 0 more than once", "plan.yaml"),
+        (
+            MINIMAL + "codes: [rk-means, {method: rk-means, levels: 4}]\n",
+            "codes names rk-means-4x256 more than once",
+            "plan.yaml",
+        ),
+        (
+            MINIMAL + "codes: [{method: rq-vae, levls: 3}]\n",
+            "unknown key 'levls': did you mean levels?",
+            "line 3",
+        ),
         (MINIMAL + "seeds: []\n", "seeds must not be empty", "line 3"),
         (MINIMAL + "threads: 0\n", "threads: Input should be greater than or equal to 1", "line 3"),
         (MINIMAL + "row_by: colour\n", "row_by: Input should be 'encoder'", "line 3"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -180,11 +180,12 @@ class Plan(_Part):
             "encoders": self.encoders,
             "models": self.models or (),
             "text_recipe": self.text_recipe or (),
-            "codes": [recipe.model_dump_json() for recipe in self.codes or ()],
+            "codes": [recipe.anywhere for recipe in self.codes or ()],
             "seeds": self.seeds,
         }
         for key, names in lists.items():
-            doubles = sorted({str(name) for name in names if list(names).count(name) > 1})
+            twice = [name for name in names if list(names).count(name) > 1]
+            doubles = sorted({str(getattr(name, "label", name)) for name in twice})
             if doubles:
                 raise ValueError(f"{key} names {', '.join(doubles)} more than once")
         return self
@@ -265,16 +266,22 @@ def describe_invalid(error: ValidationError, model: type[BaseModel]) -> tuple[st
 
 
 _EXAMPLE = "e.g. name: my-study / datasets: [storefront] / encoders: [tfidf-svd, random]"
-_NESTED: dict[str, type[BaseModel]] = {
-    "datasets": DatasetChoice,
-    "recommenders": RecommenderChoice,
-    "codes": CodeRecipe,
-}
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> Iterator[str]:
-    inner = _NESTED.get(str(path[0]), model) if path else model
-    return iter(inner.model_fields)
+    """The keys there are where a path leads to, through models within models and lists of them."""
+    for key in path:
+        if key in model.model_fields:
+            model = _model_in(model.model_fields[key].annotation) or model
+    return iter(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in found if model is not None), None)
 
 
 def _explain(error: ValidationError, where: str, lines: Lines) -> UsageError:
