@@ -10,7 +10,6 @@ import pytest
 
 from tastebench import cli
 from tastebench.cli import doctor
-from tastebench.cli import run as verb
 from tastebench.runs import sensors
 from tastebench.runs.execute import Options
 from tastebench.runs.plan import Plan
@@ -26,7 +25,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         def note(plan: Plan, options: Options, as_json: bool) -> None:
             seen.append(plan)
 
-        monkeypatch.setattr(verb, "_dry_run", note)
+        monkeypatch.setattr("tastebench.cli.dry_run.print_outlook", note)
         assert cli.main(["run", "quickstart", "--dry-run", *options]) == 0
         return seen[0]
 

@@ -93,7 +93,7 @@ def test_a_dry_run_tells_two_runs_of_one_label_apart(
         "name": "two",
         "datasets": ["storefront"],
         "tasks": ["seqrec"],
-        "codes": ["random-2x8"],
+        "codes": ["random-2x8", {"method": "random", "levels": 2, "size": 8, "ties": "always"}],
         "recommenders": [
             "sid-sasrec",
             {"name": "sid-sasrec", "params": {"decoding": "free"}},
@@ -102,11 +102,34 @@ def test_a_dry_run_tells_two_runs_of_one_label_apart(
     path = tmp_path / "plan.yaml"
     path.write_text(json.dumps(plan))
     assert cli.main(["run", str(path), "--dry-run", "--out", str(tmp_path)]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "sid-sasrec" in line]
-    assert lines == [
-        "open      seqrec  storefront sid-sasrec(code, random-2x8) seed 0",
-        "open      seqrec  storefront sid-sasrec(code, random-2x8) decoding=free seed 0",
+    lines = capsys.readouterr().out.splitlines()
+    label = "open      seqrec  storefront sid-sasrec(code, random-2x8)"
+    assert lines[:6] == [
+        "open      codes   storefront random-2x8 ties=where-needed",
+        "open      codes   storefront random-2x8 ties=always",
+        f"{label} codes ties=where-needed seed 0",
+        f"{label} codes ties=always seed 0",
+        f"{label} codes ties=where-needed decoding=free seed 0",
+        f"{label} codes ties=always decoding=free seed 0",
     ]
     assert cli.main(["run", str(path), "--dry-run", "--json", "--out", str(tmp_path)]) == 0
-    runs = json.loads(capsys.readouterr().out)["runs"]
-    assert [run["settings"] for run in runs] == [[], ["decoding=free"]]
+    told = json.loads(capsys.readouterr().out)
+    assert [step["settings"] for step in told["codes"]] == [["ties=where-needed"], ["ties=always"]]
+    assert told["runs"][-1]["settings"] == ["codes ties=always", "decoding=free"]
+
+
+def test_a_dry_run_tells_texts_of_one_encoder_apart(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "name: two\ndatasets: [storefront]\ntasks: [seqrec]\nencoders: [tfidf-svd]\n"
+        "text_recipe: [title, all-text]\nrecommenders: [sasrec-text]\n"
+    )
+    assert cli.main(["run", str(path), "--dry-run", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "open      encode  storefront tfidf-svd text_recipe=title",
+        "open      encode  storefront tfidf-svd text_recipe=all-text",
+    ]
+    assert lines[3].endswith("sasrec-text(vector, tfidf-svd) text_recipe=all-text seed 0")

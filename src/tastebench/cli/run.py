@@ -16,7 +16,6 @@ from tastebench.errors import UsageError
 if TYPE_CHECKING:
     from tastebench.api import Results
     from tastebench.runs.execute import Options, Todo
-    from tastebench.runs.expand import Run
     from tastebench.runs.plan import Plan
 
 EXAMPLES = """Examples:
@@ -146,7 +145,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         found = keep_groups(found, _split(groups), groups_of(made))
     options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
     if dry_run:
-        _dry_run(found, options, as_json)
+        from tastebench.cli.dry_run import print_outlook
+
+        print_outlook(found, options, as_json)
         return
     finish(carry_out(found, options), as_json)
 
@@ -298,77 +299,3 @@ def _print_partial(results: Results, as_json: bool) -> None:
                     f"{task} {spec.dataset} {spec.label} seed {spec.seed}: {name} {mean} "
                     f"(n={value.n})"
                 )
-
-
-# ---------------------------------------------------------------------------------------- dry run
-
-
-def _dry_run(plan: Plan, options: Options, as_json: bool) -> None:
-    from tastebench.runs.execute import codes_jobs, encode_jobs, look
-    from tastebench.runs.labels import told_apart
-    from tastebench.runs.preview import previews
-    from tastebench.runs.remote_cost import remote_costs
-
-    todo = look(plan, options, fetch=False)
-    prompted = list(previews(todo))
-    to_encode = encode_jobs(todo)
-    paid = remote_costs(to_encode, todo.gathered.resources.datasets, {})
-    vectors = [
-        {"dataset": job.dataset, "encoder": job.encoder, "encoded": job.is_done()}
-        for job in to_encode.values()
-    ]
-    codes = [
-        {
-            "dataset": job.dataset,
-            "encoder": job.encoder,
-            "codes": job.recipe.label,
-            "made": job.is_done(),
-        }
-        for job in {job.result: job for job in codes_jobs(todo, to_encode).values()}.values()
-    ]
-    settings = told_apart(todo.runs)
-    rows = [_describe(todo, run, settings[run.spec_hash]) for run in todo.runs]
-    missing = [vars(thing) for thing in todo.missing]
-    if as_json:
-        value = {"plan": plan.name, "runs": rows, "vectors": vectors, "codes": codes}
-        value |= {"missing": missing, "notes": list(todo.notes)}
-        value |= {"remote": [vars(cost) for cost in paid]}
-        value |= {"prompts": [{**vars(one), "preview": vars(one.preview)} for one in prompted]}
-        typer.echo(json.dumps(value, indent=2))
-        return
-    for step in vectors:
-        status = "encoded" if step["encoded"] else "open"
-        typer.echo(f"{status:<9} encode  {step['dataset']} {step['encoder']}")
-    for made in codes:
-        status, of = "made" if made["made"] else "open", made["encoder"] or ""
-        typer.echo(f"{status:<9} codes   {made['dataset']} {made['codes']} {of}".rstrip())
-    for row in rows:
-        trials = f" {row['trials']} trials" if row["trials"] > 1 else ""
-        label = " ".join([row["label"], *row["settings"]])
-        typer.echo(
-            f"{row['status']:<9} {row['task']:<7} {row['dataset']} {label} "
-            f"seed {row['seed']}{trials}"
-        )
-    for one in prompted:
-        for number, prompt in enumerate(one.preview.prompts, start=1):
-            typer.echo(f"\n--- {one.label} on {one.dataset}, prompt {number}\n{prompt}")
-    for line in (*todo.notes, *told_missing(todo), *map(str, (*prompted, *paid))):
-        typer.echo(line)
-    fits = sum(row["trials"] for row in rows if row["status"] == "open")
-    typer.echo(f"{len(rows)} runs, {len(rows) - len(todo.open)} finished, {fits} fits to do")
-
-
-def _describe(todo: Todo, run: Run, settings: list[str]) -> dict[str, Any]:
-    record = todo.finished.get(run.spec_hash)
-    status = "open" if record is None else "finished" if record.status == "ok" else "failed"
-    return {
-        "status": status,
-        "task": run.spec.task,
-        "dataset": run.spec.dataset,
-        "label": run.spec.label,
-        "settings": settings,
-        "seed": run.spec.seed,
-        "trials": run.budget.trials if run.searches else 1,
-        "spec_hash": run.spec_hash,
-        "protocol_id": run.protocol_id,
-    }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ def settings_of_run(spec: RunSpec, given: Mapping[str, Any], protocol_id: str) -
     }
 
 
+def settings_of_codes(recipe: CodeRecipe) -> dict[str, Any]:
+    """What a recipe of codes says, the settings of its method behind the rest."""
+    told: dict[str, Any] = recipe.model_dump(mode="json")
+    return told | dict(told.pop("settings"))
+
+
 def _of_codes(spec: RunSpec) -> dict[str, Any]:
     if spec.codes is None:
         return {}
-    recipe = spec.codes.model_dump(mode="json")
-    settings = {f"codes {key}": value for key, value in recipe.pop("settings").items()}
-    return {f"codes {key}": value for key, value in recipe.items()} | settings
+    return {f"codes {key}": value for key, value in settings_of_codes(spec.codes).items()}
 
 
 def telling(mine: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -48,21 +53,19 @@ def telling(mine: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> lis
     return [f"{key}={mine[key]}" for key in told if key in mine]
 
 
+def tell_apart(
+    labels: Sequence[Hashable], settings: Sequence[Mapping[str, Any]]
+) -> list[list[str]]:
+    """What tells each of several things from those of the same label, as `telling`."""
+    beside: dict[Hashable, list[Mapping[str, Any]]] = {}
+    for label, mine in zip(labels, settings, strict=True):
+        beside.setdefault(label, []).append(mine)
+    return [telling(mine, beside[label]) for label, mine in zip(labels, settings, strict=True)]
+
+
 def told_apart(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """By spec hash, what tells each run from those of the same label beside it, as `telling`."""
-    settings = {
-        run.spec_hash: settings_of_run(run.spec, run.given, run.protocol_id) for run in runs
-    }
-    beside: dict[tuple[Any, ...], list[str]] = {}
-    for run in runs:
-        beside.setdefault(_place(run), []).append(run.spec_hash)
-    return {
-        run.spec_hash: telling(
-            settings[run.spec_hash], [settings[other] for other in beside[_place(run)]]
-        )
-        for run in runs
-    }
-
-
-def _place(run: Run) -> tuple[Any, ...]:
-    return run.spec.task, run.spec.dataset, run.spec.label, run.spec.seed
+    """By spec hash, what tells each run from those of the same label beside it."""
+    labels = [(run.spec.task, run.spec.dataset, run.spec.label, run.spec.seed) for run in runs]
+    settings = [settings_of_run(run.spec, run.given, run.protocol_id) for run in runs]
+    told = tell_apart(labels, settings)
+    return {run.spec_hash: one for run, one in zip(runs, told, strict=True)}
