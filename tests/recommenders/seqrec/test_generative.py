@@ -210,6 +210,14 @@ def test_fewer_beams_than_slots_and_fewer_items_than_beams(case: str) -> None:
 
 
 @every_case
+def test_a_level_of_which_nobody_has_a_code(case: str) -> None:
+    codes = np.column_stack([*np.divmod(np.arange(N_ITEMS), 4), np.full(N_ITEMS, -1)])
+    for decoding in ("constrained", "free"):
+        found = fitted(case, codes=codes, beams=64, decoding=decoding).generate(asking([3, 4]), 99)
+        assert sorted(found.items[found.items >= 0]) == list(range(N_ITEMS))
+
+
+@every_case
 def test_order_matters(case: str) -> None:
     found = fitted(case).generate(asking([1, 2, 3], [3, 2, 1]), N_ITEMS)
     assert not np.allclose(found.scores[0], found.scores[1])

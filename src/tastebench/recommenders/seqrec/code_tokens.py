@@ -31,7 +31,8 @@ class CodeTokens(nn.Module):
 
     def __init__(self, codes: np.ndarray, hidden: int, std: float) -> None:
         super().__init__()
-        self.sizes = tuple(int(size) for size in codes.max(axis=0) + 1)
+        # At least one, as a trie has it, though nobody has a code of that level.
+        self.sizes = tuple(int(size) for size in np.maximum(codes.max(axis=0), 0) + 1)
         self.offsets = tuple(int(begin) for begin in np.cumsum((0, *self.sizes)))
         self.start = self.offsets[-1]
         short = bool((codes < 0).any())
