@@ -298,6 +298,21 @@ def test_vectors_that_are_no_numbers_are_named_by_their_row():
         add_items(ids, X[4:])
 
 
+@pytest.mark.parametrize("method", ["rk-means", "product", "rq-vae"])
+def test_vectors_whose_distances_overflow_are_refused_where_they_keep_their_length(method):
+    small = {"hidden": [8], "latent": 4, "epochs": 1, "warmup": 0} if method == "rq-vae" else {}
+    X = vectors(20).astype(np.float64) * 1e30
+    with pytest.raises(DataError, match=r"vectors hold .*e\+30: squared distances(.|\n)*unit"):
+        make_ids(recipe(method=method, unit=False, **small), X, 20)
+    alike = make_ids(recipe(method=method, **small), X, 20)
+    assert (
+        alike.values.tolist()
+        == make_ids(recipe(method=method, **small), X / 1e30, 20).values.tolist()
+    )
+    longest = np.sqrt(np.finfo(np.float32).max / (4 * 6))
+    check(make_ids(recipe(method="rk-means", unit=False), X / np.abs(X).max() * longest, 20), 20)
+
+
 def test_later_vectors_of_another_width_are_refused():
     ids = make_ids(recipe(), vectors(30), 30)
     with pytest.raises(DataError, match="width 5, the codebooks 6"):

@@ -94,8 +94,13 @@ def checked(vectors: np.ndarray, *, dim: int | None = None, some: bool = False) 
 
 
 def scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
-    """Float32 vectors, at unit length if asked; zero vectors stay zero."""
+    """Float32 vectors, at unit length if asked; zero vectors stay zero.
+
+    Raises:
+        DataError: They keep their length, and distances between them are no float32.
+    """
     if not unit:
+        _refuse_long(vectors)
         return np.array(vectors, dtype=np.float32)
     out = np.empty(vectors.shape, dtype=np.float32)
     for begin in range(0, len(vectors), CHUNK):
@@ -105,6 +110,17 @@ def scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
         X /= _or_one(np.linalg.norm(X, axis=1, keepdims=True))
         out[begin : begin + CHUNK] = X
     return out
+
+
+def _refuse_long(vectors: np.ndarray) -> None:
+    """Distances are sums of squares of differences: entries must leave room for them."""
+    longest = float(np.sqrt(np.finfo(np.float32).max / (4 * vectors.shape[1])))
+    largest = max(float(vectors.max(initial=0)), -float(vectors.min(initial=0)))
+    if largest > longest:
+        raise DataError(
+            f"the vectors hold {largest:.3g}: squared distances between them overflow",
+            fix="leave unit at true, which brings vectors to unit length, or scale them down",
+        )
 
 
 def _or_one(sizes: np.ndarray) -> np.ndarray:
