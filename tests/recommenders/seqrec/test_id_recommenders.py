@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from tastebench.contracts import Items, Queries, SeqProblem, Targets
-from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders import get_recommender
 from tastebench.recommenders.seqrec.next_item import NextItem
@@ -168,16 +167,22 @@ def test_hstu_without_biases_knows_no_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "config", "message"),
+    ("name", "config", "message"),
     [
-        ("trm++", {"heads": 3}, "3 heads do not divide a width of 8"),
-        ("trm++", {"heads": 4, "kv_heads": 3}, "3 heads of keys and values do not divide 4"),
-        ("mamba4rec of mamba2", {"head_width": 7}, "head_width=7 does not divide"),
+        ("trm++", {"heads": 3}, "heads=3 does not divide hidden_size=64 into even parts"),
+        ("trm++", {"heads": 4, "kv_heads": 3}, "kv_heads=3 does not divide heads=4"),
+        (
+            "mamba4rec",
+            {"block": "mamba2", "head_width": 7},
+            "head_width=7 does not divide twice hidden_size=64",
+        ),
     ],
 )
-def test_shapes_that_do_not_go_together(case: str, config: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        fitted(case, walks(12), **config)
+def test_shapes_that_do_not_go_together_are_refused_before_a_run(
+    name: str, config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        get_recommender(name).config(**config)
 
 
 @pytest.mark.parametrize("field", ["hidden_size", "layers", "embedding_dropout", "dropout"])

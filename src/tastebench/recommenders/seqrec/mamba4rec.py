@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.recommenders.seqrec.id_settings import IdSettings
@@ -31,6 +31,14 @@ class Mamba4RecConfig(IdSettings):
     """Coordinates of a head of `mamba2`; divides twice `hidden_size`."""
 
     dropout: float = Field(0.4, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.block == "mamba2" and 2 * self.hidden_size % self.head_width:
+            raise ValueError(
+                f"head_width={self.head_width} does not divide twice hidden_size={self.hidden_size}"
+            )
+        return self
 
 
 def build(config: Mamba4RecConfig) -> Recommender:

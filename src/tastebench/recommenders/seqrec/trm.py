@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.recommenders.seqrec.id_settings import IdSettings
@@ -22,6 +24,17 @@ class TrmConfig(IdSettings):
 
     dropout: float = Field(0.2, ge=0, lt=1)
     """Of attention weights and of what layers add."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(
+                f"heads={self.heads} does not divide hidden_size={self.hidden_size} into even "
+                "parts, which rotary positions need"
+            )
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"kv_heads={self.kv_heads} does not divide heads={self.heads}")
+        return self
 
 
 def build(config: TrmConfig) -> Recommender:
