@@ -112,7 +112,7 @@ def test_an_interrupted_training_says_how_to_go_on(
     monkeypatch.setattr(lm_module, "_train", stop)
     done = Call(capsys)
     assert done.code == 130
-    assert "To go on:\n  tastebench " in done.err
+    assert "To go on:\n  tastebench" in done.err
 
 
 def test_a_plan_runs_with_it_and_refuses_it_where_it_saw_too_much(

@@ -146,7 +146,7 @@ def prompt_names() -> list[str]:
 def _read(where: str, text: str) -> Prompt:
     import yaml
 
-    class Words(yaml.SafeLoader):
+    class SafeWords(yaml.SafeLoader):
         """YAML in which yes and no are words."""
 
         yaml_implicit_resolvers = {  # noqa: RUF012 - the name and form are those of PyYAML
@@ -156,7 +156,7 @@ def _read(where: str, text: str) -> Prompt:
 
     try:
         # A safe loader: it makes no objects but those of YAML.
-        return Prompt.model_validate(yaml.load(text, Words))  # noqa: S506
+        return Prompt.model_validate(yaml.load(text, SafeWords))  # noqa: S506
     except (yaml.YAMLError, ValidationError) as error:
         raise DataError(
             f"this is no prompt: {_first(error)}",
