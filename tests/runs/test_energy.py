@@ -243,17 +243,20 @@ def test_a_reading_that_comes_too_late_changes_nothing(fake: Fake, tmp_path: Pat
 def test_a_killed_process_leaves_what_it_used(tmp_path: Path) -> None:
     kept = tmp_path / "energy.json"
     script = f"""
-import os, signal, time
+import json, os, signal, time
 from pathlib import Path
 from tastebench.runs import sensors
 from tastebench.runs.energy import Meter, measure
 sensors.INTERVAL = 0.1
+kept = Path({str(kept)!r})
 meter = Meter(on=True)
 meter.prepare()
-with measure(meter, "fitting", Path({str(kept)!r})):
-    began = time.process_time()
-    while time.process_time() - began < 0.5:
-        pass
+def told():
+    return json.loads(kept.read_text())["lives"][0]["seconds"] if kept.exists() else 0.0
+with measure(meter, "fitting", kept):
+    began = time.monotonic()
+    while told() <= 0.3 and time.monotonic() - began < 60:
+        sum(range(100_000))
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", script], timeout=120, check=False)
