@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pytest
 import torch
@@ -13,6 +13,16 @@ from tastebench.lm.load import find_model
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.testing.language_models import add_head, tiny_language_model
 
+
+class Settings(NamedTuple):
+    tune: Literal["none", "lora", "full"] = "lora"
+    lora_rank: int = 2
+    lora_alpha: int = 4
+    lora_dropout: float = 0.0
+    targets: tuple[str, ...] | None = None
+
+
+LORA, FULL = Settings(), Settings(tune="full")
 IDS = torch.tensor([[5, 9, 30, 7], [8, 40, 0, 0]])
 MASK = torch.tensor([[True] * 4, [True, True, False, False]])
 
@@ -24,7 +34,7 @@ def load(tmp_path: Path, architecture: str, **changes: Any) -> Headed:
 
 def partly(headed: Headed, tune_from: int | None, *, lora: bool = True) -> PartlyTrained:
     made = PartlyTrained(headed.model, headed.folder, tune_from).eval()
-    put = adapters(2, 4, 0.0, None) if lora else None
+    put = adapters(LORA if lora else FULL)
 
     def output(given: dict[str, Tensor]) -> Tensor:
         return headed.model(**given).logits[MASK]
@@ -82,7 +92,7 @@ def test_of_an_encoder_decoder_all_attention_is_adapted(tmp_path: Path) -> None:
         said = torch.zeros(2, 1, dtype=torch.int64)
         return headed.model(**given, decoder_input_ids=said).logits.flatten(0, 1)
 
-    made.choose(output, IDS, MASK, adapters(2, 4, 0.0, None))
+    made.choose(output, IDS, MASK, adapters(LORA))
     # 4 layers of the encoder, and twice as many attentions in the decoder's 4; q and v; A and B
     assert len(made.state_dict()) == (4 + 8) * 2 * 2
 

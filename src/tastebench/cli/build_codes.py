@@ -7,7 +7,7 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -135,14 +135,8 @@ def _recipe(
     """The recipe, its settings checked before anything is loaded."""
     from tastebench.items.semantic_ids.methods import settings_of
     from tastebench.items.semantic_ids.recipe import CodeRecipe
-    from tastebench.runs.yaml_lines import parse_yaml
+    from tastebench.runs.yaml_lines import read_settings
 
-    given: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"cannot read {setting!r}", where="--set", fix="--set key=value")
-        given[key.strip()], _ = parse_yaml(text, f"--set {key}")
     recipe = CodeRecipe.model_validate(
         {
             "method": method,
@@ -150,7 +144,7 @@ def _recipe(
             "size": size,
             "ties": ties,
             "seed": seed,
-            "settings": given,
+            "settings": read_settings(settings),
         }
     )
     settings_of(recipe)

@@ -85,6 +85,7 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     from tastebench.runs import limits
     from tastebench.runs.environment import cores
     from tastebench.runs.guard import check_texts
+    from tastebench.runs.yaml_lines import read_settings
     from tastebench.tasks import TASKS
 
     shape = {
@@ -95,7 +96,7 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
         "inner_size": inner_size or hidden_size * 11 // 4,
         "context": context,
     }
-    given = _given(settings or [])
+    given = read_settings(settings or [])
     _refuse_other(out)
     data = load_dataset(dataset, progress=say)
     protocol = TASKS.get(task.value).protocol(data)
@@ -115,18 +116,6 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     if out is not None:
         folder = _copied(folder, out)
     _finish(folder, about, as_json)
-
-
-def _given(settings: list[str]) -> dict[str, Any]:
-    from tastebench.runs.yaml_lines import parse_yaml
-
-    given: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"cannot read {setting!r}", where="--set", fix="--set key=value")
-        given[key.strip()], _ = parse_yaml(text, f"--set {key}")
-    return given
 
 
 def _order(

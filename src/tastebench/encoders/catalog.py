@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tastebench.contracts import Encoder, EncoderCard
 from tastebench.encoders.hub import HubModel
 from tastebench.errors import DataError, DependencyError
 from tastebench.files import hash_file
+
+if TYPE_CHECKING:
+    from tastebench.lm.load import ModelFolder
 
 Needs = Literal["nothing", "package", "download", "key"]
 
@@ -130,6 +133,20 @@ _MINILM_CARD = EncoderCard(
         "TriviaQA",
     ),
 )
+
+
+def language_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
+    """The folder of a model that a recommender's settings name: `minilm`, a folder or a hub name.
+
+    Raises:
+        DataError: No such folder, or the hub cannot be reached and has no copy here.
+        UsageError: `name` is none of them.
+    """
+    from tastebench.lm.load import find_model
+
+    if name == "minilm":
+        return replace(find_model(str(minilm_folder())), name="minilm")
+    return find_model(name, trust_remote_code=trust_remote_code)
 
 
 def minilm_folder() -> Path:

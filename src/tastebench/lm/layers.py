@@ -250,20 +250,29 @@ def _taking(found: dict[int, Tensor], k: int, last: int) -> Callable[..., None]:
     return take
 
 
-def _hollow(layer: Any, parts: int) -> None:
-    """Makes a layer hand on what it is given. It stays in its place, for models that number them.
+def handing_on(parts: int) -> Callable[..., Any]:
+    """The forward of a layer that does nothing.
 
-    What else is asked of a layer, such as the kind of its attention, is an attribute that it keeps.
+    Args:
+        parts: How many things it returns, 0 where that is a state alone.
     """
 
     def hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         return (hidden_states, *[None] * (parts - 1)) if parts else hidden_states
 
+    return hand_on
+
+
+def _hollow(layer: Any, parts: int) -> None:
+    """Makes a layer hand on what it is given. It stays in its place, for models that number them.
+
+    What else is asked of a layer, such as the kind of its attention, is an attribute that it keeps.
+    """
     for name, _ in list(layer.named_children()):
         delattr(layer, name)
     for name, _ in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
         delattr(layer, name)
-    layer.forward = hand_on
+    layer.forward = handing_on(parts)
 
 
 def _path_of_layers(source: TextModel) -> str:

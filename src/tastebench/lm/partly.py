@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tastebench.errors import UsageError
-from tastebench.lm.layers import TOLERANCE, LayerStack, distance
-from tastebench.lm.load import ModelFolder
+from tastebench.lm.layers import TOLERANCE, LayerStack, distance, handing_on
+from tastebench.lm.load import ModelFolder, ready
 from tastebench.lm.lora import add_lora, keep_trained_only
 from tastebench.lm.padded import Padded
+from tastebench.lm.states import StateCache, Stored
 from tastebench.lm.text_model import TextModel
+from tastebench.ragged import Ragged
 
 _CANNOT = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -40,7 +42,7 @@ class PartlyTrained(nn.Module):
     def __init__(self, model: nn.Module, folder: ModelFolder, tune_from: int | None) -> None:
         super().__init__()
         self.model: Any = model.float()
-        self.name = folder.name
+        self.name, self.revision = folder.name, folder.revision
         self.frozen_below = False
         self.stack: LayerStack | None = None
         self.k = 0
@@ -94,12 +96,40 @@ class PartlyTrained(nn.Module):
         hook = stack.layers[self.k].register_forward_pre_hook(feed, with_kwargs=True)
         try:
             for layer in passed:
-                layer.forward = _hands_on(stack.parts)
+                layer.forward = handing_on(stack.parts)
             yield {"inputs_embeds": states.new_zeros(()).expand(*states.shape[:2], width)}
         finally:
             hook.remove()
             for layer in passed:
                 vars(layer).pop("forward", None)
+
+    def inputs(
+        self, tokens: Ragged, device: str, stored: Stored, name_of: Callable[[int], str]
+    ) -> Padded:
+        """What is read of some texts in training: their tokens, or what goes into layer `k`.
+
+        The latter is computed once and kept on disk (`tastebench.lm.states`).
+
+        Args:
+            tokens: The texts.
+            device: Where states are computed.
+            stored: What they are kept in.
+            name_of: What a message calls a text.
+        """
+        if not self.k:
+            return Padded(tokens.values, tokens.offsets)
+        assert self.stack is not None
+        ready(self.model, device, stored=False)
+        cache = StateCache(
+            self.stack,
+            self.revision,
+            tokens,
+            (self.k,),
+            pooled=False,
+            stored=stored,
+            name_of=name_of,
+        )
+        return Padded(cache.get(), tokens.offsets)
 
     def read(
         self,
@@ -181,19 +211,34 @@ class PartlyTrained(nn.Module):
         )
 
 
-def adapters(
-    rank: int, alpha: int, dropout: float, targets: tuple[str, ...] | None
-) -> Callable[[PartlyTrained], None]:
-    """What puts LoRA adapters on the layers that are trained."""
+class LoraSettings(Protocol):
+    """Settings of whoever trains a model."""
+
+    @property
+    def tune(self) -> Literal["none", "lora", "full"]: ...  # noqa: D102
+    @property
+    def lora_rank(self) -> int: ...  # noqa: D102
+    @property
+    def lora_alpha(self) -> int: ...  # noqa: D102
+    @property
+    def lora_dropout(self) -> float: ...  # noqa: D102
+    @property
+    def targets(self) -> tuple[str, ...] | None: ...  # noqa: D102
+
+
+def adapters(settings: LoraSettings) -> Callable[[PartlyTrained], None] | None:
+    """What puts LoRA adapters on the layers that are trained; None where none are wanted."""
+    if settings.tune != "lora":
+        return None
 
     def add(partly: PartlyTrained) -> None:
-        add_lora(partly, rank, alpha=alpha, dropout=dropout, targets=targets, name=partly.name)
+        add_lora(
+            partly,
+            settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            targets=settings.targets,
+            name=partly.name,
+        )
 
     return add
-
-
-def _hands_on(parts: int) -> Callable[..., Any]:
-    def hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return (hidden_states, *[None] * (parts - 1)) if parts else hidden_states
-
-    return hand_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -46,6 +47,21 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
         raise UsageError(f"not valid YAML: {problem}", where=place) from error
     finally:
         loader.dispose()
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """What `--set key=value` says, repeated: values are YAML.
+
+    Raises:
+        UsageError: One is not of this form.
+    """
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"cannot read {setting!r}", where="--set", fix="--set key=value")
+        given[key.strip()], _ = parse_yaml(text, f"--set {key}")
+    return given
 
 
 def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, where: str) -> None:

@@ -22,6 +22,8 @@ from tastebench.data.catalog import datasets_folder
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
 from tastebench.errors import DataError, DependencyError, UsageError
+from tastebench.lm.padded import Padded
+from tastebench.lm.partly import PartlyTrained
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.llm import CARD, LLMConfig
 from tastebench.recommenders.llm.pairwise import PairwiseLM
@@ -386,10 +388,12 @@ def test_states_of_frozen_layers_change_no_loss(models: Callable[[str], Path], w
     for kept in (True, False):
         made = PairwiseLM(settings(models("qwen2"), tune_from=2, **given))
         if not kept:
-            from tastebench.recommenders.llm import generative
-
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(generative.Generative, "_states", lambda self, tokens: tokens.values)
+                patch.setattr(
+                    PartlyTrained,
+                    "inputs",
+                    lambda self, tokens, *given: Padded(tokens.values, tokens.offsets),
+                )
                 report = made.fit(tiny("ctr").problem, items(), FabricTrainer(seed=0))
         else:
             report = made.fit(tiny("ctr").problem, items(), FabricTrainer(seed=0))

@@ -457,7 +457,7 @@ def test_what_does_not_fit_is_dropped_from_the_oldest_and_counted(small: Small) 
 @pytest.mark.parametrize(
     ("config", "representation", "message"),
     [
-        ({}, "code", "llm-next needs a language model, and none is named"),
+        ({}, "code", "llm-next: which language model"),
         ({"model": "openai:small"}, "code", "is behind an address"),
         ({"model": "x", "prompt": "yes-no-v1"}, "id", "is for pairwise, and llm-next asks for"),
         ({"model": "x", "alignment": ["text-to-code"]}, "code", "reads the text of items, and the"),

@@ -247,8 +247,8 @@ def _weights(config: ClickConfig, representation: str, fetch: bool) -> str | Non
     names = [settings.model for _, settings in bricks.items if isinstance(settings, ReadingConfig)]
     found: list[str] = []
     if names:
+        from tastebench.encoders.catalog import language_model
         from tastebench.lm.load import would_download
-        from tastebench.recommenders.ctr.item_operators.reader import language_model
 
         found += (
             name if not fetch and would_download(name) else language_model(name).revision

@@ -24,30 +24,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.contracts import Items
+from tastebench.encoders.catalog import language_model
 from tastebench.errors import UsageError
 from tastebench.lm.headed import Headed, load_headed
 from tastebench.lm.lora import keep_trained_only
 from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
-from tastebench.lm.prefix import Prompts, Reader, device_of, logits_of
-from tastebench.lm.spelling import Spelling
-from tastebench.lm.verbaliser import make_verbaliser
+from tastebench.lm.prefix import Reader, device_of, logits_of
 from tastebench.ragged import Ragged
-from tastebench.recommenders.llm.generative import Pass, passes_of
+from tastebench.recommenders.llm.generative import prompts_of, question_of, tokens_of
 from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.recommenders.llm.models import (
-    has_chat_template,
     longest_prompt,
-    model_folder,
-    prompt_of,
 )
 from tastebench.recommenders.llm.pieces import (
     Pieces,
     Prefixes,
-    concatenated,
-    make_frame,
-    repeated,
 )
+from tastebench.recommenders.llm.prompt import Prompt
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
 from tastebench.recommenders.seqrec.transformer import INIT_STD
 from tastebench.training.losses import linear_cross_entropy
@@ -136,8 +130,7 @@ class CodeModel(nn.Module):
     def _choose(self, headed: Headed, config: LLMConfig) -> None:
         """Marks what is trained and lets go of the rest."""
         partly = self.partly
-        if config.tune == "lora":
-            add = adapters(config.lora_rank, config.lora_alpha, config.lora_dropout, config.targets)
+        if (add := adapters(config)) is not None:
             add(partly)
         elif partly.k:
             trained = {p for layer in partly.trained_layers() for p in layer.parameters()}
@@ -169,24 +162,20 @@ class CodeScorer:
                 "items are tokens that no model was taught, and nothing is tuned",
                 fix="tune: lora, or representation: text",
             )
-        folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+        folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
         self.headed = load_headed(folder)
-        chat = config.chat == "auto" and self.headed.kind != "encoder" and has_chat_template(folder)
-        prompt = prompt_of(config, chat=chat)
-        spelling = Spelling(self.headed.tokenizer, folder.name)
-        frame = make_frame(prompt, spelling, history_length, chat=chat)
-        verbaliser = make_verbaliser(spelling, prompt.yes, prompt.no, frame.lead)
-        self.passes = passes_of(self.headed, verbaliser, frame.last)
+        question = question_of(config, self.headed, history_length)
+        self.passes = question.passes
         codes = items.code
         if codes is None or "code" not in items.forms:
             codes = np.arange(items.n, dtype=np.int64)[:, None]
         self.model = CodeModel(self.headed, codes, config)
         longest = longest_prompt(folder, self.headed.model.config, config.max_length)
         self.pieces = Pieces.of(
-            frame,
+            question.frame,
             self._spelt(items.n),
             longest,
-            answer=verbaliser.longest,
+            answer=question.verbaliser.longest,
             with_candidate=True,
             name_of=lambda row: f"item {row}",
         )
@@ -194,7 +183,7 @@ class CodeScorer:
         self.reader = Reader(self.headed)
         self._counts: Counter[str] = Counter()
         self._train: list[Padded] = []
-        self.notes = self._notes(prompt.title, prompt.hash)
+        self.notes = self._notes(question.prompt)
 
     @property
     def module(self) -> nn.Module:
@@ -207,7 +196,10 @@ class CodeScorer:
         """Prompts of the training rows; the tokens of each, int64 `[n]`."""
         prefixes = self._prefixes(history)
         everyone = np.arange(len(item))
-        whole = [self._prompts(prefixes, asker, item, one).whole(everyone) for one in self.passes]
+        whole = [
+            prompts_of(self.pieces, prefixes, asker, item, one).whole(everyone)
+            for one in self.passes
+        ]
         self._train = [Padded(tokens.values, tokens.offsets) for tokens in whole]
         lengths: np.ndarray = whole[0].lengths
         return lengths
@@ -239,9 +231,9 @@ class CodeScorer:
         prefixes = self._prefixes(history)
         total = torch.zeros(len(item))
         for one in self.passes:
-            prompts = self._prompts(prefixes, asker, item, one)
+            prompts = prompts_of(self.pieces, prefixes, asker, item, one)
             total += one.sign * self.reader.read(prompts, one.asked, one.reduce)
-            self._counts["prompt_tokens"] += int(prompts.lengths.sum())
+        self._counts["prompt_tokens"] += tokens_of(prompts, self.passes[-1])
         self._counts["answered"] += len(item)
         left = history.lengths - prefixes.kept
         self._counts["left_out"] += int(left[np.unique(asker)].sum())
@@ -278,17 +270,10 @@ class CodeScorer:
                 fix="a shorter prompt, or a larger max_length, as far as the model goes",
             )
 
-    def _prompts(
-        self, prefixes: Prefixes, asker: np.ndarray, item: np.ndarray, one: Pass
-    ) -> Prompts:
-        suffixes = self.pieces.suffixes(item, prefixes.room[asker])
-        suffixes = concatenated(suffixes, repeated(one.closing, len(item)))
-        return Prompts(len(self.pieces.frame.head), prefixes.tokens, asker, suffixes)
-
-    def _notes(self, title: str, hashed: str) -> tuple[str, ...]:
+    def _notes(self, prompt: Prompt) -> tuple[str, ...]:
         name, kind, tokens = self.headed.folder.name, self.headed.kind, self.model.tokens
         first = f"{name}, a {kind}, reads items as {tokens.width} of {tokens.start:,} new tokens"
-        notes = [f"{first}, asked by {title} ({hashed})"]
+        notes = [f"{first}, asked by {prompt.title} ({prompt.hash})"]
         if self.model.heads is None:
             notes.append(f"codes are not predicted: {name} would see them before it says them")
         return tuple(notes)

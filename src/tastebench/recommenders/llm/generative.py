@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.contracts import Items
+from tastebench.encoders.catalog import language_model
 from tastebench.errors import UsageError
 from tastebench.lm.headed import Headed, load_headed
 from tastebench.lm.load import choose_device, ready
@@ -20,23 +21,24 @@ from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, logits_of
 from tastebench.lm.spelling import Spelling
-from tastebench.lm.states import StateCache, sample_of
+from tastebench.lm.states import sample_of
 from tastebench.lm.verbaliser import Verbaliser, log_probability, make_verbaliser
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.recommenders.llm.models import (
-    has_chat_template,
+    in_chat,
     longest_prompt,
-    model_folder,
     prompt_of,
 )
 from tastebench.recommenders.llm.pieces import (
+    Frame,
     Pieces,
     Prefixes,
     concatenated,
     make_frame,
     repeated,
 )
+from tastebench.recommenders.llm.prompt import Prompt
 from tastebench.recommenders.llm.texts import item_name, texts_of
 
 
@@ -73,31 +75,26 @@ class Generative:
     def __init__(self, config: LLMConfig, items: Items, history_length: int) -> None:
         self.config = config
         texts = texts_of(items)
-        folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+        folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
         self.headed = load_headed(folder)
         _check_head(self.headed, config)
-        chat = config.chat == "auto" and self.headed.kind != "encoder" and has_chat_template(folder)
-        prompt = prompt_of(config, chat=chat)
-        spelling = Spelling(self.headed.tokenizer, folder.name)
-        frame = make_frame(prompt, spelling, history_length, chat=chat)
-        self.verbaliser = make_verbaliser(spelling, prompt.yes, prompt.no, frame.lead)
-        self.passes = passes_of(self.headed, self.verbaliser, frame.last)
-        self._name_of = item_name(texts)
+        question = question_of(config, self.headed, history_length)
+        self.verbaliser, self.passes = question.verbaliser, question.passes
         self.pieces = Pieces.of(
-            frame,
-            spelling.texts(texts, self._name_of),
+            question.frame,
+            question.spelling.texts(texts, item_name(texts)),
             longest_prompt(folder, self.headed.model.config, config.max_length),
             answer=self.verbaliser.longest,
             with_candidate=True,
-            name_of=self._name_of,
+            name_of=item_name(texts),
         )
         self.reader = Reader(self.headed)
         self.partly: PartlyTrained | None = None
         self._counts: Counter[str] = Counter()
         self._train: list[Padded] = []
         self.notes: tuple[str, ...] = (
-            f"{folder.name} ({self.headed.kind}), asked by {prompt.title} ({prompt.hash})"
-            f"{', in its chat template' if chat else ''}",
+            f"{folder.name} ({self.headed.kind}), asked by {question.prompt.title} "
+            f"({question.prompt.hash}){', in its chat template' if question.chat else ''}",
         )
         device = choose_device(config.device)
         if config.tune == "none":
@@ -113,12 +110,14 @@ class Generative:
     def prepare(self, history: Ragged, asker: np.ndarray, item: np.ndarray) -> np.ndarray:
         """Prompts of the training rows, and what frozen layers make of them."""
         prefixes = self.pieces.prefixes(history)
-        prompts = [self._prompts(prefixes, asker, item, one) for one in self.passes]
+        prompts = [prompts_of(self.pieces, prefixes, asker, item, one) for one in self.passes]
         whole = [each.whole(np.arange(len(item))) for each in prompts]
         self.partly = self._partly(whole[0])
-        self._train = [Padded(tokens.values, tokens.offsets) for tokens in whole]
-        if self.partly.k:
-            self._train = [Padded(self._states(tokens), tokens.offsets) for tokens in whole]
+        device, stored = choose_device(self.config.device), self.config.store
+        self._train = [
+            self.partly.inputs(tokens, device, stored, lambda row: f"training prompt {row}")
+            for tokens in whole
+        ]
         lengths: np.ndarray = whole[0].lengths
         return lengths
 
@@ -153,29 +152,8 @@ class Generative:
 
         ids, mask = Padded(prompts.values, prompts.offsets).take(some, torch.device("cpu"))
         partly.eval()
-        lora = (
-            adapters(config.lora_rank, config.lora_alpha, config.lora_dropout, config.targets)
-            if config.tune == "lora"
-            else None
-        )
-        partly.choose(output, ids.long(), mask, lora, headed.untrained)
+        partly.choose(output, ids.long(), mask, adapters(config), headed.untrained)
         return partly
-
-    def _states(self, tokens: Ragged) -> np.ndarray:
-        """What goes into the first trained layer, of all training prompts; kept on disk."""
-        assert self.partly is not None and self.partly.stack is not None
-        partly, stack = self.partly, self.partly.stack
-        ready(self.headed.model, choose_device(self.config.device), stored=False)
-        cache = StateCache(
-            stack,
-            self.headed.folder.revision,
-            tokens,
-            (partly.k,),
-            pooled=False,
-            stored=self.config.store,
-            name_of=lambda row: f"training prompt {row}",
-        )
-        return cache.get()
 
     # ---------------------------------------------------------------------------------- asking
 
@@ -186,10 +164,9 @@ class Generative:
         prefixes = self.pieces.prefixes(history)
         total = torch.zeros(len(item))
         for one in self.passes:
-            prompts = self._prompts(prefixes, asker, item, one)
+            prompts = prompts_of(self.pieces, prefixes, asker, item, one)
             total += one.sign * self.reader.read(prompts, one.asked, one.reduce)
-        closing = len(self.passes[-1].closing)
-        self._counts["prompt_tokens"] += int((prompts.lengths - closing).sum())
+        self._counts["prompt_tokens"] += tokens_of(prompts, self.passes[-1])
         self._count(prefixes, asker, item, history)
         scores: np.ndarray = total.numpy()
         return scores
@@ -203,13 +180,6 @@ class Generative:
         counts, self._counts = self._counts, Counter()
         return counts
 
-    def _prompts(
-        self, prefixes: Prefixes, asker: np.ndarray, item: np.ndarray, one: Pass
-    ) -> Prompts:
-        suffixes = self.pieces.suffixes(item, prefixes.room[asker])
-        suffixes = concatenated(suffixes, repeated(one.closing, len(item)))
-        return Prompts(len(self.pieces.frame.head), prefixes.tokens, asker, suffixes)
-
     def _count(
         self, prefixes: Prefixes, asker: np.ndarray, item: np.ndarray, history: Ragged
     ) -> None:
@@ -219,6 +189,52 @@ class Generative:
         self._counts["cut"] += int(short.sum()) + int(prefixes.shortened[asked].sum())
         left = history.lengths - prefixes.kept
         self._counts["left_out"] += int(left[asked].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a model is asked and in which tokens, whatever stands for the items.
+
+    Attributes:
+        chat: It is put into the model's chat template.
+        frame: Its fixed pieces.
+        passes: How often it is read.
+    """
+
+    prompt: Prompt
+    chat: bool
+    spelling: Spelling
+    frame: Frame
+    verbaliser: Verbaliser
+    passes: list[Pass]
+
+
+def question_of(config: LLMConfig, headed: Headed, history_length: int) -> Question:
+    """The question of a run to a model.
+
+    Raises:
+        UsageError: The model cannot tell the answers apart, or does not know them.
+    """
+    chat = in_chat(config, headed.folder, headed.kind)
+    prompt, spelling = prompt_of(config, chat=chat), Spelling(headed.tokenizer, headed.folder.name)
+    frame = make_frame(prompt, spelling, history_length, chat=chat)
+    verbaliser = make_verbaliser(spelling, prompt.yes, prompt.no, frame.lead)
+    passes = passes_of(headed, verbaliser, frame.last)
+    return Question(prompt, chat, spelling, frame, verbaliser, passes)
+
+
+def prompts_of(
+    pieces: Pieces, prefixes: Prefixes, asker: np.ndarray, item: np.ndarray, one: Pass
+) -> Prompts:
+    """Whole prompts in their two parts, of rows by asker and item."""
+    suffixes = pieces.suffixes(item, prefixes.room[asker])
+    suffixes = concatenated(suffixes, repeated(one.closing, len(item)))
+    return Prompts(len(pieces.frame.head), prefixes.tokens, asker, suffixes)
+
+
+def tokens_of(prompts: Prompts, one: Pass) -> int:
+    """Tokens of prompts, each once and without what is put behind it for the answer."""
+    return int((prompts.lengths - len(one.closing)).sum())
 
 
 def passes_of(headed: Headed, verbaliser: Verbaliser, last: np.ndarray) -> list[Pass]:

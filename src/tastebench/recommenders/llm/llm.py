@@ -14,6 +14,12 @@ from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import PREFIX
 from tastebench.recommenders.llm.ask_settings import AskSettings, ProbeSettings
+from tastebench.recommenders.llm.models import (
+    has_chat_template,
+    need_model,
+    prompt_of,
+    revision_of,
+)
 from tastebench.training.settings import TrainSettings
 
 
@@ -122,11 +128,7 @@ def _build_one(config: LLMConfig) -> Recommender:
 
 def _check(config: LLMConfig, representation: str) -> None:
     """Refuses what cannot be meant, before anything is run."""
-    if not config.model:
-        raise UsageError(
-            "llm: which language model?",
-            fix="params: {model: ./folder}, or --model ./folder on the command line",
-        )
+    need_model("llm", config.model)
     if config.prompt != "auto":
         from tastebench.recommenders.llm.prompt import get_prompt
 
@@ -168,22 +170,23 @@ def _check_representation(config: LLMConfig, representation: str) -> None:
 
 def _weights(config: LLMConfig, representation: str, fetch: bool) -> str | None:
     """The model's revision and every word of the prompt."""
+    from tastebench.encoders.catalog import language_model
+
     if not config.model:
         return None
-    from tastebench.lm.load import would_download
-    from tastebench.recommenders.llm.models import has_chat_template, model_folder, prompt_of
-
     if config.remote:
         from tastebench.recommenders.llm.remote_model import identity
 
         return f"{identity(config.model)} prompt {prompt_of(config, chat=True).hash}"
-    if not fetch and would_download(config.model):
-        # Nothing that is not here has been run: its name will do.
-        hashes = (prompt_of(config, chat=chat).hash for chat in (False, True))
-        return f"{config.model} prompt {' '.join(hashes)}"
-    folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
-    chat = config.chat == "auto" and has_chat_template(folder)
-    return f"{folder.revision} prompt {prompt_of(config, chat=chat).hash}"
+    trusted = config.trust_remote_code
+    found = revision_of(config.model, fetch=fetch, trust_remote_code=trusted)
+    # Which of two prompts is meant is known of a model that is here.
+    chats = {False, True}
+    if found != config.model:
+        folder = language_model(config.model, trust_remote_code=trusted)
+        chats = {config.chat == "auto" and has_chat_template(folder)}
+    hashes = (prompt_of(config, chat=chat).hash for chat in sorted(chats))
+    return f"{found} prompt {' '.join(hashes)}"
 
 
 def _preview(config: LLMConfig, problem: Any, items: Items) -> Preview:

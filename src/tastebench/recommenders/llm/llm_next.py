@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.errors import UsageError
+from tastebench.recommenders.llm.models import need_model, revision_of
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
 
 AlignmentTask = Literal["text-to-code", "code-to-text", "title-to-code", "code-to-title"]
@@ -86,11 +87,7 @@ def build(config: NextConfig) -> Recommender:
 def _check(config: NextConfig, representation: str) -> None:
     from tastebench.recommenders.llm.prompt import get_prompt
 
-    if not config.model:
-        raise UsageError(
-            "llm-next needs a language model, and none is named",
-            fix="params: {model: ./folder}, or --model ./folder",
-        )
+    need_model("llm-next", config.model)
     if config.model.startswith("openai:"):
         raise UsageError(
             f"llm-next trains what codes are read by, and {config.model} is behind an address",
@@ -119,17 +116,14 @@ def _check(config: NextConfig, representation: str) -> None:
 
 def _weights(config: NextConfig, representation: str, fetch: bool) -> str | None:
     """What a run depends on beside its settings: the model's revision and the prompt's words."""
-    from tastebench.lm.load import would_download
-    from tastebench.recommenders.llm.models import model_folder
     from tastebench.recommenders.llm.prompt import get_prompt
 
     if not config.model:
         return None
-    found = [config.model]
-    if fetch or not would_download(config.model):
-        folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
-        found = [folder.revision]
-    found.append(get_prompt(config.prompt).hash)
+    found = [
+        revision_of(config.model, fetch=fetch, trust_remote_code=config.trust_remote_code),
+        get_prompt(config.prompt).hash,
+    ]
     if config.alignment:
         from tastebench.recommenders.llm.alignment_words import get_alignment_words
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import PREFIX
+from tastebench.recommenders.llm.models import need_model, revision_of
 
 
 class RankConfig(BaseModel):
@@ -77,11 +78,7 @@ def _build(config: RankConfig) -> Recommender:
 def _check(config: RankConfig, representation: str) -> None:
     from tastebench.recommenders.llm.prompt import get_prompt
 
-    if not config.model:
-        raise UsageError(
-            "llm-rank: which language model?",
-            fix="params: {model: ./folder}, or --model ./folder on the command line",
-        )
+    need_model("llm-rank", config.model)
     kind = get_prompt(config.prompt).kind
     if kind != "list":
         raise UsageError(f"the prompt {config.prompt!r} is {kind}, and llm-rank wants one of lists")
@@ -91,19 +88,15 @@ def _weights(config: RankConfig, representation: str, fetch: bool) -> str | None
     """The model's revision and every word of the prompt."""
     if not config.model:
         return None
-    from tastebench.lm.load import would_download
-    from tastebench.recommenders.llm.models import model_folder
-    from tastebench.recommenders.llm.prompt import get_prompt
+        from tastebench.recommenders.llm.prompt import get_prompt
 
     prompt = get_prompt(config.prompt).hash
     if config.remote:
         from tastebench.recommenders.llm.remote_model import identity
 
         return f"{identity(config.model)} prompt {prompt}"
-    if not fetch and would_download(config.model):
-        return f"{config.model} prompt {prompt}"
-    folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
-    return f"{folder.revision} prompt {prompt}"
+    found = revision_of(config.model, fetch=fetch, trust_remote_code=config.trust_remote_code)
+    return f"{found} prompt {prompt}"
 
 
 def _preview(config: RankConfig, problem: Any, items: Items) -> Preview:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tastebench.contracts import Account
+from tastebench.encoders.catalog import language_model
 from tastebench.errors import DataError, UsageError
 from tastebench.lm.asking import Conversation
 from tastebench.lm.calls import Call
@@ -16,7 +17,7 @@ from tastebench.lm.headed import load_headed
 from tastebench.lm.load import choose_device, ready
 from tastebench.lm.spelling import Spelling
 from tastebench.ragged import Ragged
-from tastebench.recommenders.llm.models import has_chat_template, longest_prompt, model_folder
+from tastebench.recommenders.llm.models import has_chat_template, longest_prompt
 from tastebench.recommenders.llm.pieces import chat_frame
 from tastebench.recommenders.llm.prompt import Prompt
 
@@ -43,7 +44,7 @@ class LocalModel:
     def __init__(
         self, name: str, prompt: Prompt, *, chat: bool, device: str, trust_remote_code: bool
     ) -> None:
-        folder = model_folder(name, trust_remote_code=trust_remote_code)
+        folder = language_model(name, trust_remote_code=trust_remote_code)
         headed = load_headed(folder)
         if headed.kind == "encoder":
             raise UsageError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.contracts import Items
+from tastebench.encoders.catalog import language_model
 from tastebench.encoders.pooled import pool
 from tastebench.lm.batches import token_batches, token_budget
 from tastebench.lm.headed import trusting
@@ -23,11 +24,11 @@ from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.lm.prefix import device_of
 from tastebench.lm.spelling import Spelling
-from tastebench.lm.states import StateCache, sample_of
+from tastebench.lm.states import sample_of
 from tastebench.lm.text_model import load_text_model
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.llm import LLMConfig
-from tastebench.recommenders.llm.models import longest_prompt, model_folder, prompt_of
+from tastebench.recommenders.llm.models import longest_prompt, prompt_of
 from tastebench.recommenders.llm.pieces import Pieces, concatenated, make_frame, repeated
 from tastebench.recommenders.llm.texts import item_name, texts_of
 
@@ -48,7 +49,7 @@ class Matching:
     def __init__(self, config: LLMConfig, items: Items, history_length: int) -> None:
         self.config = config
         texts = texts_of(items)
-        folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+        folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
         with trusting(folder):
             self.source = load_text_model(folder)
         self.model = self.source.model
@@ -88,7 +89,11 @@ class Matching:
         users = self._users(history)
         self.partly = self._partly(users)
         self._asker, self._item = asker, item
-        self._texts = [self._source_of(users), self._source_of(self._items)]
+        device, stored = choose_device(self.config.device), self.config.store
+        self._texts = [
+            self.partly.inputs(tokens, device, stored, lambda row: f"text {row}")
+            for tokens in (users, self._items)
+        ]
         lengths: np.ndarray = users.lengths[asker] + self._items.lengths[item]
         return lengths
 
@@ -103,42 +108,19 @@ class Matching:
         cosine = functional.cosine_similarity(user, candidate, dim=1)
         return functional.mse_loss(cosine, torch.from_numpy(label).to(cosine.device))
 
-    def _source_of(self, tokens: Ragged) -> Padded:
-        """Tokens, or the states of frozen layers in their place."""
-        assert self.partly is not None
-        values = tokens.values
-        if self.partly.k:
-            assert self.partly.stack is not None
-            ready(self.model, choose_device(self.config.device), stored=False)
-            values = StateCache(
-                self.partly.stack,
-                self.source.folder.revision,
-                tokens,
-                (self.partly.k,),
-                pooled=False,
-                stored=self.config.store,
-                name_of=lambda row: f"text {row}",
-            ).get()
-        return Padded(values, tokens.offsets)
-
     def _partly(self, users: Ragged) -> PartlyTrained:
         """The model with what is trained of it marked, checked on a few texts."""
         config = self.config
         partly = PartlyTrained(self.model, self.source.folder, config.tune_from)
         cpu = torch.device("cpu")
         ids, mask = Padded(users.values, users.offsets).take(sample_of(users), cpu)
-        lora = (
-            adapters(config.lora_rank, config.lora_alpha, config.lora_dropout, config.targets)
-            if config.tune == "lora"
-            else None
-        )
         partly.eval()
 
         def output(given: dict[str, Tensor]) -> Tensor:
             states: Tensor = self.model(**given).last_hidden_state
             return states[mask]
 
-        partly.choose(output, ids.long(), mask, lora)
+        partly.choose(output, ids.long(), mask, adapters(config))
         return partly
 
     def _vectors(self, texts: Padded, rows: np.ndarray) -> Tensor:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tastebench.lm.load import ModelFolder, find_model
+from tastebench.errors import UsageError
+from tastebench.lm.load import ModelFolder
 from tastebench.recommenders.llm.prompt import Prompt, get_prompt
 
 if TYPE_CHECKING:
     from tastebench.recommenders.llm.llm import LLMConfig
 
 
-def model_folder(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
-    """The folder of a model by its name in the settings.
+def need_model(recommender: str, model: str) -> None:
+    """Refuses settings that name no model.
 
     Raises:
-        DataError: No such folder, or the hub cannot be reached and has no copy here.
-        UsageError: `name` is neither.
+        UsageError: They do not.
     """
-    if name == "minilm":
-        from tastebench.encoders.catalog import minilm_folder
+    if not model:
+        raise UsageError(
+            f"{recommender}: which language model?",
+            fix="params: {model: ./folder}, or --model ./folder on the command line",
+        )
 
-        return replace(find_model(str(minilm_folder())), name="minilm")
-    return find_model(name, trust_remote_code=trust_remote_code)
+
+def revision_of(model: str, *, fetch: bool, trust_remote_code: bool) -> str:
+    """What identifies a model's files; its name where it is not here and is not to be fetched.
+
+    Nothing that is not here has been run, so its name will do.
+    """
+    from tastebench.encoders.catalog import language_model
+    from tastebench.lm.load import would_download
+
+    if not fetch and would_download(model):
+        return model
+    return language_model(model, trust_remote_code=trust_remote_code).revision
 
 
 def has_chat_template(folder: ModelFolder) -> bool:
@@ -31,6 +43,17 @@ def has_chat_template(folder: ModelFolder) -> bool:
     if (folder.path / "chat_template.jinja").is_file():
         return True
     return bool((folder.read_json("tokenizer_config.json") or {}).get("chat_template"))
+
+
+def in_chat(config: LLMConfig, folder: ModelFolder, kind: str) -> bool:
+    """Whether a prompt is put into the model's chat template; what fills in blanks has none.
+
+    Args:
+        config: Of the run.
+        folder: Of the model.
+        kind: `decoder`, `encoder` or `encoder-decoder`.
+    """
+    return config.chat == "auto" and kind != "encoder" and has_chat_template(folder)
 
 
 def prompt_of(config: LLMConfig, *, chat: bool) -> Prompt:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tastebench.contracts import Items, SeqProblem
+from tastebench.encoders.catalog import language_model
 from tastebench.items.beam import Step
 from tastebench.lm.spelling import Spelling
 from tastebench.recommenders.llm.causal_body import CausalBody, Tuning, load_causal_body
-from tastebench.recommenders.llm.models import model_folder
 from tastebench.recommenders.llm.next_alignment import Alignment, AlignmentBatch
 from tastebench.recommenders.llm.next_decoding import cached, uncached
 from tastebench.recommenders.llm.next_layout import Layout, Written, newest
@@ -187,7 +187,7 @@ def next_network(config: NextConfig, problem: SeqProblem, items: Items) -> NextN
         DataError: There is no such model.
     """
     assert items.code is not None
-    folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+    folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
     tuning = Tuning(
         config.tune,
         config.lora_rank,

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from tastebench.contracts import CtrProblem, Items, Pairs, Preview
+from tastebench.encoders.catalog import language_model
 from tastebench.lm.headed import trusting
 from tastebench.lm.load import ModelFolder, loading, would_download
 from tastebench.lm.spending import estimate_tokens
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.recommenders.llm.models import (
-    has_chat_template,
+    in_chat,
     longest_prompt,
-    model_folder,
     prompt_of,
 )
 from tastebench.recommenders.llm.pieces import Pieces, concatenated, make_frame, repeated
@@ -79,7 +79,7 @@ def _tokens(
     """Prompts of some users, one each, and what turns them back into text."""
     from transformers import AutoConfig, AutoTokenizer
 
-    folder = model_folder(config.model, trust_remote_code=config.trust_remote_code)
+    folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
     own: dict[str, Any] = {"trust_remote_code": folder.trusted, "local_files_only": True}
     with trusting(folder), loading(folder):
         model = AutoConfig.from_pretrained(str(folder.path), **own)
@@ -107,12 +107,7 @@ def _pieces(
     from tastebench.lm.spelling import Spelling
 
     generative = config.scoring == "generative"
-    chat = (
-        generative
-        and config.chat == "auto"
-        and kind_of(model) != "encoder"
-        and has_chat_template(folder)
-    )
+    chat = generative and in_chat(config, folder, kind_of(model))
     texts, spelling = texts_of(items), Spelling(tokenizer, folder.name)
     return Pieces.of(
         make_frame(prompt_of(config, chat=chat), spelling, history_length, chat=chat),

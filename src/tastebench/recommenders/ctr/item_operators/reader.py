@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from torch import Tensor
 
-from tastebench.encoders.catalog import minilm_folder
+from tastebench.encoders.catalog import language_model
 from tastebench.encoders.pooled import input_limit
 from tastebench.errors import UsageError
 from tastebench.lm.layers import LayerStack
-from tastebench.lm.load import ModelFolder, choose_device, find_model, ready
+from tastebench.lm.load import choose_device, ready
 from tastebench.lm.padded import Padded
 from tastebench.lm.states import StateCache, Stored, sample_of
 from tastebench.lm.text_model import load_text_model
@@ -77,15 +75,3 @@ def joined(content: Content, separator: str) -> list[str]:
         )
     rows = zip(*content.text.values(), strict=True)
     return [separator.join(part for part in row if part) for row in rows]
-
-
-def language_model(name: str) -> ModelFolder:
-    """The folder of a model by its name in the settings; its `revision` is what a run depends on.
-
-    Raises:
-        DataError: No such folder, or the hub cannot be reached and has no copy here.
-        UsageError: `name` is neither.
-    """
-    if name == "minilm":
-        return replace(find_model(str(minilm_folder())), name="minilm")
-    return find_model(name)
