@@ -148,7 +148,52 @@ class CtrProblem:
     test: Pairs
 
 
-Problem = SeqProblem | CfProblem | SearchProblem | CtrProblem
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Multiple-choice questions about users, `n` of them.
+
+    Attributes:
+        history: What each user did, oldest first, as far as a question may show it; one list a
+            user, shared by the questions about them.
+        user: Which list of `history` a question is about, int64 `[n]`.
+        text: The question in words, without its options.
+        options: What can be answered, for each question the same number of different strings.
+        gold: Place of the right option, int64 `[n]`.
+        kind: What is asked for (an index into `kinds`), int64 `[n]`.
+        kinds: Names of the kinds, e.g. `("df", "mf")`.
+        language: Of the questions: `en`, `zh`.
+    """
+
+    history: Ragged
+    user: np.ndarray
+    text: Sequence[str]
+    options: Sequence[tuple[str, ...]]
+    gold: np.ndarray
+    kind: np.ndarray
+    kinds: tuple[str, ...]
+    language: str = "en"
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True, eq=False)
+class QaProblem:
+    """What can be said of a user? Questions of three groups of users, none of whom is in two.
+
+    Attributes:
+        history_length: A model sees at most this many of a user's latest items.
+        train: Questions to learn from; user encoders learn from `train.history` alone.
+    """
+
+    n_items: int
+    history_length: int
+    train: Questions
+    valid: Questions
+    test: Questions
+
+
+Problem = SeqProblem | CfProblem | SearchProblem | CtrProblem | QaProblem
 
 
 # ------------------------------------------------------------------------------- what is asked
@@ -269,6 +314,24 @@ class Ranking:
     items: np.ndarray
     scores: np.ndarray
     ties: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What was answered to `n` questions.
+
+    Attributes:
+        scores: Log-probability of each option, float32 `[n, options]`; higher is likelier, and only
+            their order is measured. -inf in all of a row where there is no answer.
+        status: `answered`, or what went wrong (`unparsed`, `refused`), one string a question.
+        soft: Vectors that stood before the words of each prompt, int64 `[n]`.
+        tokens: Words' tokens in each prompt, int64 `[n]`.
+    """
+
+    scores: np.ndarray
+    status: Sequence[str]
+    soft: np.ndarray
+    tokens: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -425,6 +488,15 @@ class ScoresCandidates(Protocol):
 
         Must be a pure function of (fitted state, history, user, item).
         """
+        ...
+
+
+@runtime_checkable
+class AnswersQuestions(Protocol):
+    """Picks one of the options of questions about users."""
+
+    def answer(self, questions: Questions) -> Answers:
+        """Must be a pure function of (fitted state, history, question, options)."""
         ...
 
 
