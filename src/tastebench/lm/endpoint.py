@@ -146,6 +146,10 @@ class Endpoint:
             )
         return key
 
+    def known_key(self) -> str | None:
+        """The key as far as the environment has one; for those who have to hide it."""
+        return os.environ.get(self.key_variable, "").strip() or None
+
 
 def key_variable_of(url: str) -> str:
     """The environment variable with the key of a server.

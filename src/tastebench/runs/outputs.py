@@ -1,4 +1,4 @@
-"""The files beside a record: per user, curve, trials, predictions, and the plan that repeats it."""
+"""The files beside a record: tables, what a model was asked and said, the plan that repeats it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.files import write_text
+from tastebench.lm.transcript import transcript_of, write_transcript
 from tastebench.runs.job import Job
 from tastebench.runs.record import Record
 from tastebench.runs.tune import Tuned
@@ -43,7 +44,7 @@ def write_tables(
     evaluation: Evaluation,
     tuned: Tuned,
 ) -> None:
-    """Writes everything about a run that is a table."""
+    """Writes everything about a run that is a table, or lines."""
     import polars as pl
 
     from tastebench.tasks.shown import Shown
@@ -61,6 +62,19 @@ def write_tables(
         _write_scores(folder, dataset, asked, evaluation.scores, tuned.recommender.log_odds)
     elif evaluation.top is not None:
         predictions(dataset, asked, evaluation).write_parquet(folder / "predictions.parquet")
+    _write_calls(folder, dataset, tuned.recommender)
+
+
+def _write_calls(folder: Path, dataset: Dataset, recommender: Any) -> None:
+    """What a model was asked and said in words, where one was."""
+    transcript = transcript_of(recommender)
+    if transcript is not None and (transcript.lines or transcript.left_out):
+        write_transcript(
+            folder / "calls.jsonl.zst",
+            transcript,
+            lambda rows: dataset.everyone.gather(rows).to_list(),
+            lambda rows: dataset.item_ids.gather(rows).to_list(),
+        )
 
 
 def _write_scores(

@@ -25,6 +25,7 @@ from tastebench.files import hash_json
 from tastebench.lm.asking import REFUSED, Conversation, tokens_of
 from tastebench.lm.calls import Call
 from tastebench.lm.spending import BYTES_PER_TOKEN
+from tastebench.lm.transcript import Transcript
 from tastebench.recommenders.llm.agreement import agreement, place_correlation
 from tastebench.recommenders.llm.answers import order_of
 from tastebench.recommenders.llm.askers import candidates_of
@@ -101,6 +102,9 @@ class ListRanking:
 
     Args:
         config: Which model and how it is asked.
+
+    Attributes:
+        transcript: What was asked about lists, and what was said.
     """
 
     log_odds = False
@@ -112,6 +116,7 @@ class ListRanking:
         self._seed = 0
         self._counts: Counter[str] = Counter()
         self._bias = _Bias()
+        self.transcript = Transcript()
 
     def fit(self, problem: CtrProblem, items: Items, trainer: Trainer) -> FitReport:
         """Opens the model; it learns nothing.
@@ -129,8 +134,10 @@ class ListRanking:
             most = n * self.config.longest_answer
             model.check_cap(read + most, cost(model.price, read, most))
             who = f"{model.endpoint.model} at {model.endpoint.address}"
+            self.transcript = Transcript(model.endpoint.known_key())
         else:
             who = model.folder.name
+            self.transcript = Transcript()
         prompt = asking.words.prompt
         times = f"{self.config.orders} orders of at most {self.config.list_size} candidates"
         notes = (f"{who}, asked by {prompt.title} ({prompt.hash}), {times}",)
@@ -151,8 +158,11 @@ class ListRanking:
         self._counts.update(left)
         calls = self._model.ask(conversations, max_tokens=self.config.longest_answer)
         turns = np.full((self.config.orders, len(candidates.items.values)), NOTHING)
-        for one, call in zip(shown, calls, strict=True):
-            turns[one.turn, one.rows] = self._places(call, len(one.rows))
+        for one, conversation, call in zip(shown, conversations, calls, strict=True):
+            places, kind = self._places(call, len(one.rows))
+            turns[one.turn, one.rows] = places
+            user, items = int(candidates.user[one.asker]), candidates.items.values[one.rows]
+            self.transcript.add(user, items.tolist(), conversation, call, kind)
         self._counts["alone"] += int((candidates.items.lengths == 1).sum())
         for a, b in combinations(turns, 2):
             alike = agreement(a, b, candidates.items.lengths)
@@ -174,23 +184,24 @@ class ListRanking:
         bias, self._bias = self._bias, _Bias()
         return self._model.account({**dict.fromkeys(COUNTS, 0), **counts}, bias.probes())
 
-    def _places(self, call: Call, n: int) -> np.ndarray:
-        """The place of each shown candidate, float64 `[n]`."""
+    def _places(self, call: Call, n: int) -> tuple[np.ndarray, str]:
+        """The place of each shown candidate, float64 `[n]`, and what the answer is counted as."""
         places = np.full(n, NOTHING)
         if call.finish_reason in {REFUSED, "content_filter"} or call.refusal:
             self._counts["refused"] += 1
-            return places
+            return places, "refused"
         order = order_of(call.text, n)
-        self._counts["answered" if order.whole else "invalid"] += 1
+        kind = "answered" if order.whole else "invalid"
+        self._counts[kind] += 1
         named = np.array(order.places, dtype=np.int64)
         if order.whole:
             self._bias.add(named)
         elif not self.config.partial:
-            return places
+            return places, kind
         if len(named) < n:
             places[:] = 1 - (len(named) + n - 1) / 2 / (n - 1)
         places[named] = 1 - np.arange(len(named)) / (n - 1)
-        return places
+        return places, kind
 
 
 def shown_lists(candidates: Candidates, config: RankConfig, seed: int) -> Iterator[Shown]:

@@ -86,10 +86,10 @@ def _check(config: RankConfig, representation: str) -> None:
 
 def _weights(config: RankConfig, representation: str, fetch: bool) -> str | None:
     """The model's revision and every word of the prompt."""
+    from tastebench.recommenders.llm.prompt import get_prompt
+
     if not config.model:
         return None
-        from tastebench.recommenders.llm.prompt import get_prompt
-
     prompt = get_prompt(config.prompt).hash
     if config.remote:
         from tastebench.recommenders.llm.remote_model import identity

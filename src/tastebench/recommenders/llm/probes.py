@@ -20,6 +20,7 @@ from tastebench.contracts import (
     KeepsAccount,
     Trainer,
 )
+from tastebench.lm.transcript import Transcript, transcript_of
 from tastebench.metrics.rows import LabelledRows, measure_rows
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.agreement import agreement
@@ -51,6 +52,11 @@ class Probed:
     def log_odds(self) -> bool:
         """Those of the recommender."""
         return bool(self._inner.log_odds)
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """That of the recommender; what probes ask besides is not in it."""
+        return transcript_of(self._inner)
 
     @property
     def module(self) -> Any:

@@ -22,6 +22,7 @@ from tastebench.errors import UsageError
 from tastebench.lm.asking import REFUSED, Conversation, tokens_of
 from tastebench.lm.calls import Call
 from tastebench.lm.spending import Budget
+from tastebench.lm.transcript import Transcript
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.answers import log_odds, said
 from tastebench.recommenders.llm.models import prompt_of
@@ -53,12 +54,14 @@ class RemotePairwise:
     Attributes:
         log_odds: The server tells log-probabilities; known once `fit` was called.
         budget: What may be spent; None before `fit` has the caps of the environment.
+        transcript: What was asked about candidates, and what was said.
     """
 
     def __init__(self, config: LLMConfig) -> None:
         self.config = config
         self.log_odds = False
         self.budget: Budget | None = None
+        self.transcript = Transcript()
         self._asking: _Asking | None = None
         self._logprobs: int | None = None
         self._counts: Counter[str] = Counter()
@@ -73,6 +76,7 @@ class RemotePairwise:
         began = time.perf_counter()
         asking = _Asking(self.config, items, problem.history_length, self.budget)
         self._asking, self.budget = asking, asking.model.budget
+        self.transcript = Transcript(asking.model.endpoint.known_key())
         read, n = asking.size(problem)
         most = n * self.config.asked.answer_tokens
         asking.model.check_cap(read + most, cost(asking.model.price, read, most))
@@ -110,7 +114,12 @@ class RemotePairwise:
             max_tokens=self.config.asked.answer_tokens,
             logprobs=self._logprobs,
         )
-        return np.array([self._read(call) for call in calls], dtype=np.float64)
+        read = [self._read(call) for call in calls]
+        askers = candidates.user[candidates.items.rows].tolist()
+        rows = zip(askers, candidates.items.values.tolist(), conversations, calls, strict=True)
+        for (user, item, conversation, call), (_, kind) in zip(rows, read, strict=True):
+            self.transcript.add(user, [item], conversation, call, kind)
+        return np.array([score for score, _ in read], dtype=np.float64)
 
     def account(self) -> Account:
         """What was asked since the last call, and what came of it.
@@ -125,8 +134,8 @@ class RemotePairwise:
         counts, self._counts = self._counts, Counter()
         return self._asking.model.account({**dict.fromkeys(COUNTS, 0), **counts})
 
-    def _read(self, call: Call) -> float:
-        """The score of an answer."""
+    def _read(self, call: Call) -> tuple[float, str]:
+        """The score of an answer, and what it is counted as."""
         assert self._asking is not None
         prompt = self._asking.words.prompt
         kind, score = "answered", 0.0
@@ -146,7 +155,7 @@ class RemotePairwise:
             kind = "unparsed" if answer is None else kind
             score = 0.0 if answer is None else (1.0 if answer else -1.0)
         self._counts[kind] += 1
-        return score
+        return score, kind
 
 
 class _Asking:
