@@ -494,6 +494,7 @@ def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
         "parameters": {"encoder": 100, "recommender": 20},
         "peak_memory_bytes": 200,
         "per_million": {"hours": pytest.approx(1e6 / 5 / 3600), "usd": None},
+        "per_thousand": {},
         "energy": None,
         "latency_ms": {
             "seqrec/shop": {"p50": 1.0, "p95": 2.0, "p99": 3.0, **uncached},

@@ -13,6 +13,7 @@ from tastebench.lm.spending import (
     Price,
     Usage,
     estimate_tokens,
+    per_thousand,
     price_from_environment,
 )
 
@@ -137,3 +138,14 @@ def test_a_cap_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPat
 def test_limits_are_above_zero() -> None:
     with pytest.raises(UsageError, match="concurrency must be above 0, not 0"):
         Limits(concurrency=0)
+
+
+def test_a_thousand_recommendations_take_a_thousandth_of_a_million() -> None:
+    assert per_thousand(250, read=5000, written=500, seconds=2.0, usd=0.1) == {
+        "prompt_tokens_per_thousand": 20_000.0,
+        "completion_tokens_per_thousand": 2000.0,
+        "seconds_per_thousand": 8.0,
+        "usd_per_thousand": 0.4,
+    }
+    assert "usd_per_thousand" not in per_thousand(1, read=1, written=0, seconds=0.0)
+    assert per_thousand(0, read=0, written=0, seconds=0.0) == {}

@@ -21,6 +21,7 @@ from tastebench.board.model import Board, Column, Kind, Row, RowBy, Score, row_b
 from tastebench.board.names import Grouping, group_cells
 from tastebench.board.ranks import rank_intervals
 from tastebench.board.summary import summarise
+from tastebench.board.thousand import thousand_notes, thousand_of
 from tastebench.errors import UsageError, did_you_mean
 from tastebench.metrics.grammar import parse
 from tastebench.runs.record import Record
@@ -85,7 +86,14 @@ def make_board(
         protocols=_protocols(cells),
         rows=tuple(sorted(rows, key=_order)),
         failed=tuple(_failure(record) for record in loaded.failed),
-        notes=(*loaded.notes, *notes, *grouping.notes, *_uncontrolled(rows), *energy_notes(rows)),
+        notes=(
+            *loaded.notes,
+            *notes,
+            *grouping.notes,
+            *_uncontrolled(rows),
+            *thousand_notes(rows),
+            *energy_notes(rows),
+        ),
         versions=_versions(cells),
         preliminary=any(record.preliminary for record in everyone),
     )
@@ -210,6 +218,7 @@ def _row(grouping: Grouping, name: str) -> Row:
         cost={
             **cost_of(cells),
             "per_million": per_million(cells),
+            "per_thousand": thousand_of(cells),
             "energy": energy_of(cells),
         },
         params={f"{spec.task}/{spec.dataset}": spec.params for spec in specs},

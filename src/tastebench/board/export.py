@@ -85,9 +85,10 @@ def to_markdown(board: Board) -> str:
     A task of several datasets has a column of its mean before theirs.
     """
     columns = _markdown_columns(board)
-    averages, energies = figures.averages(board), figures.energies(board)
+    averages = figures.averages(board)
+    apart = {**figures.thousands(board), **figures.energies(board)}
     heads = ["#", board.row_by, *(column.head for column in columns), "Borda", *averages]
-    heads += ["per 1 M items", "time", "ms p50", *(head.replace("\n", " ") for head in energies)]
+    heads += ["per 1 M items", "time", "ms p50", *(head.replace("\n", " ") for head in apart)]
     lines = [_cells(heads), _cells([":--" if head == board.row_by else "--:" for head in heads])]
     numbers = figures.footnotes(board)
     for i, row in enumerate(board.rows):
@@ -104,7 +105,7 @@ def to_markdown(board: Board) -> str:
                     figures.row_per_million(row),
                     figures.seconds(figures.row_seconds(row)),
                     figures.row_latency(row),
-                    *(values[i] for values in energies.values()),
+                    *(values[i] for values in apart.values()),
                 ]
             )
         )

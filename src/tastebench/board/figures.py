@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tastebench.board.beside import beside
 from tastebench.board.correlate import FEW, Correlation
 from tastebench.board.model import Board, Column, Mark, Row, Score
 from tastebench.board.published import PublishedRow
+from tastebench.board.thousand import has_asked
 from tastebench.metrics.grammar import parse
+from tastebench.runs.estimate import in_dollars
 
 MISSING = "-"
 
@@ -107,6 +110,49 @@ def row_per_million(row: Row) -> str:
     hours, usd = cost.get("hours"), cost.get("usd")
     time = seconds(None if hours is None else 3600 * hours)
     return time if usd is None else f"{time} ${usd:,.2f}"
+
+
+def thousands(board: Board) -> dict[str, list[str]]:
+    """The column of what a thousand recommendations cost, by its head; none without a model asked.
+
+    Of several tasks the dearest is shown.
+    """
+    if not has_asked(board.rows):
+        return {}
+    return {"per\n1,000": [_dearest(row.cost.get("per_thousand", {})) for row in board.rows]}
+
+
+def _dearest(places: Mapping[str, Mapping[str, Any]]) -> str:
+    """Money where any is known, else seconds, and the tokens of a model that is asked."""
+    one = max(places.values(), key=lambda o: (o["usd"] or 0.0, o["seconds"] or 0.0), default=None)
+    if one is None:
+        return MISSING
+    if one["usd"] is not None:
+        return in_dollars(one["usd"])
+    read, written = one["prompt_tokens"], one["completion_tokens"]
+    if read is None and written is None:
+        return brief(one["seconds"])
+    return f"{brief(one['seconds'])} {thousands_of_tokens((read or 0) + (written or 0))}"
+
+
+def brief(value: float | None) -> str:
+    """A duration, short ones to the hundredth of a second.
+
+    >>> brief(0.0312), brief(5.25), brief(75.0)
+    ('0.03s', '5.2s', '1m15s')
+    """
+    return f"{value:.2f}s" if value is not None and value < 1 else seconds(value)
+
+
+def thousands_of_tokens(n: float) -> str:
+    """A number of tokens in a narrow column.
+
+    >>> thousands_of_tokens(431_250), thousands_of_tokens(1_250_000), thousands_of_tokens(80)
+    ('431k tok', '1.2M tok', '80 tok')
+    """
+    if n < 1000:
+        return f"{n:.0f} tok"
+    return f"{n / 1e3:.0f}k tok" if n < 1e6 else f"{n / 1e6:.1f}M tok"
 
 
 def energies(board: Board) -> dict[str, list[str]]:

@@ -257,6 +257,7 @@ def _costs(board: Board) -> list[TextColumn]:
         _texts("per 1 M\nitems", [*map(figures.row_per_million, rows), *empty]),
         _texts("time", [*(figures.seconds(figures.row_seconds(row)) for row in rows), *empty]),
         _texts("ms p50", [*map(figures.row_latency, rows), *empty]),
+        *(_texts(head, [*cells, *empty]) for head, cells in figures.thousands(board).items()),
         *(_texts(head, [*cells, *empty]) for head, cells in figures.energies(board).items()),
     ]
 

@@ -84,6 +84,31 @@ class Usage:
         )
 
 
+def per_thousand(
+    asked: int, read: int, written: int, seconds: float, usd: float | None = None
+) -> dict[str, float]:
+    """What a thousand recommendations take, by the name under which a record has it.
+
+    Args:
+        asked: Recommendations: what a task asks for one by one, a candidate or a list.
+        read: Tokens of all prompts.
+        written: Tokens of all answers.
+        seconds: Of asking; requests side by side each count.
+        usd: What was charged; None where no price is known.
+
+    Returns:
+        Nothing where nothing was asked.
+
+    >>> per_thousand(4, read=100, written=8, seconds=0.5, usd=0.002)["usd_per_thousand"]
+    0.5
+    """
+    if not asked:
+        return {}
+    taken = {"prompt_tokens": read, "completion_tokens": written, "seconds": seconds}
+    priced = {} if usd is None else {"usd": usd}
+    return {f"{name}_per_thousand": 1000 * n / asked for name, n in {**taken, **priced}.items()}
+
+
 class Budget:
     """A cap on tokens and on US dollars, for as many threads and clients as share it.
 

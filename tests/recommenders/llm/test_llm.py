@@ -459,7 +459,12 @@ def test_the_account_says_what_was_answered_cut_and_left_out(
     left_out = candidates.history.lengths.sum() - prefixes.kept.sum()
     assert account.counts["left_out"] == left_out > 0
     assert account.prompt_tokens > 0
-    assert made.account().counts.get("answered", 0) == 0  # a new account has begun
+    n = len(candidates.items.values)
+    assert account.probes["prompt_tokens_per_thousand"] == 1000 * account.prompt_tokens / n
+    assert account.probes["seconds_per_thousand"] > 0
+    assert "usd_per_thousand" not in account.probes  # nobody charges for this machine
+    nothing = made.account()  # a new account has begun
+    assert nothing.counts.get("answered", 0) == 0 and nothing.probes == {}
 
 
 def test_a_fit_says_which_model_was_asked_how(models: Callable[[str], Path]) -> None:

@@ -447,7 +447,11 @@ def test_what_does_not_fit_is_dropped_from_the_oldest_and_counted(small: Small) 
     np.testing.assert_array_equal(found.items[0], found.items[1])
     np.testing.assert_array_equal(found.items[0], found.items[2])
     tokens = 3 * (two - 2) + int(free.layout.start[1]) + int(free.layout.ending_length[0])
-    assert recommender.account() == Account(counts={"answered": 4, "cut": 2}, prompt_tokens=tokens)
+    account = recommender.account()
+    probes = account.probes
+    assert account == Account({"answered": 4, "cut": 2}, prompt_tokens=tokens, probes=probes)
+    assert probes["prompt_tokens_per_thousand"] == 1000 * tokens / 4
+    assert probes["seconds_per_thousand"] > 0
     assert recommender.account().counts == {"answered": 0, "cut": 0}
 
 

@@ -71,6 +71,10 @@ def test_a_model_that_knows_its_order_is_understood_in_any_order_shown(shop: Tin
     assert account.probes["order_agreement"] == 1.0
     assert account.probes["shown_first_is_best_by_chance"] == 0.25
     assert (account.requests, account.kept) == (8, 0)
+    # Eight requests about eight candidates, each in four lists.
+    assert account.seconds is not None
+    assert account.probes["seconds_per_thousand"] == 1000 * account.seconds.sum() / 8
+    assert account.probes["prompt_tokens_per_thousand"] == 1000 * account.prompt_tokens / 8
     assert not recommender.log_odds
 
 
@@ -270,6 +274,7 @@ def test_a_local_model_writes_what_it_would_alone(
     account = recommender.account()
     assert account.seconds is None and account.usd is None and account.requests == 0
     assert account.prompt_tokens == sum(call.prompt_tokens for call in calls)
+    assert "seconds_per_thousand" not in account.probes  # no candidate was scored
 
 
 def test_a_local_model_that_knows_nothing_gives_all_the_same_place(
@@ -277,7 +282,10 @@ def test_a_local_model_that_knows_nothing_gives_all_the_same_place(
 ) -> None:
     recommender = local(models("llama"), shop)
     assert (score_all(recommender, candidates(shop)) == 0.5).all()
-    assert recommender.account().counts["invalid"] == 4
+    account = recommender.account()
+    assert account.counts["invalid"] == 4
+    assert account.probes["completion_tokens_per_thousand"] == 1000 * account.completion_tokens / 8
+    assert account.probes["seconds_per_thousand"] > 0
 
 
 def test_a_model_that_writes_nothing_is_refused(shop: Tiny, models: Callable[[str], Path]) -> None:

@@ -116,6 +116,7 @@ class ListRanking:
         self._seed = 0
         self._counts: Counter[str] = Counter()
         self._bias = _Bias()
+        self._asked = 0
         self.transcript = Transcript()
 
     def fit(self, problem: CtrProblem, items: Items, trainer: Trainer) -> FitReport:
@@ -164,6 +165,7 @@ class ListRanking:
             user, items = int(candidates.user[one.asker]), candidates.items.values[one.rows]
             self.transcript.add(user, items.tolist(), conversation, call, kind)
         self._counts["alone"] += int((candidates.items.lengths == 1).sum())
+        self._asked += len(candidates.items.values)
         for a, b in combinations(turns, 2):
             alike = agreement(a, b, candidates.items.lengths)
             self._bias.agreement += [] if np.isnan(alike) else [alike]
@@ -182,7 +184,9 @@ class ListRanking:
             raise UsageError("llm-rank is not fitted", fix="call fit first")
         counts, self._counts = self._counts, Counter()
         bias, self._bias = self._bias, _Bias()
-        return self._model.account({**dict.fromkeys(COUNTS, 0), **counts}, bias.probes())
+        asked, self._asked = self._asked, 0
+        counts = {**dict.fromkeys(COUNTS, 0), **counts}
+        return self._model.account(counts, bias.probes(), asked=asked)
 
     def _places(self, call: Call, n: int) -> tuple[np.ndarray, str]:
         """The place of each shown candidate, float64 `[n]`, and what the answer is counted as."""

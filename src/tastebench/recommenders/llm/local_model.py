@@ -16,6 +16,7 @@ from tastebench.lm.calls import Call
 from tastebench.lm.headed import load_headed
 from tastebench.lm.load import choose_device, ready
 from tastebench.lm.spelling import Spelling
+from tastebench.lm.spending import per_thousand
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.models import has_chat_template, longest_prompt
 from tastebench.recommenders.llm.pieces import chat_frame
@@ -63,7 +64,7 @@ class LocalModel:
             self._system = "" if prompt.system is None else f"{prompt.system}\n"
         self.device = choose_device(device)
         self.model: Any = ready(headed.model, self.device, stored=True)
-        self._read = self._written = 0
+        self._read, self._written, self._seconds = 0, 0, 0.0
 
     def longest(self, wanted: int) -> int:
         """Tokens that a prompt and its answer may have."""
@@ -110,13 +111,26 @@ class LocalModel:
         return [call for call in found if call is not None]
 
     def account(
-        self, counts: Mapping[str, int], probes: Mapping[str, float] | None = None
+        self,
+        counts: Mapping[str, int],
+        probes: Mapping[str, float] | None = None,
+        *,
+        asked: int = 0,
     ) -> Account:
-        """What was read and written since the last call."""
-        read, written = self._read, self._written
-        self._read = self._written = 0
+        """What was read and written since the last call.
+
+        Args:
+            counts: What came of it.
+            probes: What else was measured.
+            asked: Recommendations that it was for.
+        """
+        read, written, seconds = self._read, self._written, self._seconds
+        self._read, self._written, self._seconds = 0, 0, 0.0
         return Account(
-            counts=counts, prompt_tokens=read, completion_tokens=written, probes=probes or {}
+            counts=counts,
+            prompt_tokens=read,
+            completion_tokens=written,
+            probes={**(probes or {}), **per_thousand(asked, read, written, seconds)},
         )
 
     def _tokens(self, content: str) -> np.ndarray:
@@ -168,6 +182,7 @@ class LocalModel:
         own = written[: int(stop[0])] if len(stop) else written
         self._read += read
         self._written += len(own)
+        self._seconds += seconds
         text: str = tokenizer.decode(own, skip_special_tokens=True)
         why = "stop" if len(stop) else "length"
         return Call("", "", text, why, None, read, len(own), seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from tastebench.contracts import Account, FitReport, Items, Queries, SeqProblem, Trainer
+from tastebench.contracts import (
+    Account,
+    FitReport,
+    Items,
+    Queries,
+    Ranking,
+    SeqProblem,
+    Trainer,
+)
 from tastebench.errors import UsageError
+from tastebench.lm.spending import per_thousand
 from tastebench.recommenders.llm.next_network import next_network
 from tastebench.recommenders.seqrec.generative import ASKED_TOGETHER, Generative, as_asking
 
@@ -35,6 +46,7 @@ class NextRecommender(Generative):
 
     def __init__(self, name: str, config: NextConfig) -> None:
         super().__init__(name, config, lambda problem, items: next_network(config, problem, items))
+        self._seconds = 0.0
 
     def fit(self, problem: SeqProblem, items: Items, trainer: Trainer) -> FitReport:
         """Trains by teacher forcing, each code from what stands before it.
@@ -48,16 +60,28 @@ class NextRecommender(Generative):
             self.scores = self._scores
         report = super().fit(problem, items, trainer)
         self._next.forget()
+        self._seconds = 0.0
         return report
+
+    @override
+    def generate(self, queries: Queries, k: int) -> Ranking:
+        """The likeliest items, found by beams; see `Generative`."""
+        began = time.perf_counter()
+        found = super().generate(queries, k)
+        self._seconds += time.perf_counter() - began
+        return found
 
     def account(self) -> Account:
         """Who was asked since the last call, and of whom items did not fit."""
         network = self._next
+        read = network.read_tokens
         found = Account(
             counts={"answered": network.asked, "cut": network.cut},
-            prompt_tokens=network.read_tokens,
+            prompt_tokens=read,
+            probes=per_thousand(network.asked, read, written=0, seconds=self._seconds),
         )
         network.forget()
+        self._seconds = 0.0
         return found
 
     @property
@@ -66,6 +90,7 @@ class NextRecommender(Generative):
 
     def _scores(self, queries: Queries, items: slice) -> Tensor:
         """Logits `[n, len(items)]` of what comes next."""
+        began = time.perf_counter()
         network = self._next
         device = network.tokens.table.device
         if queries.history is None:
@@ -79,4 +104,5 @@ class NextRecommender(Generative):
                 user = None if queries.user is None else queries.user[rows]
                 step = network.read(as_asking(history[rows], user, device))
                 found[torch.from_numpy(rows)] = step(0, None, None)[:, items].float().cpu()
+        self._seconds += time.perf_counter() - began
         return found

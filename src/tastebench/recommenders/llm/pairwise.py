@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tastebench.contracts import Account, Candidates, CtrProblem, FitReport, Items, Pairs, Trainer
 from tastebench.errors import UsageError
+from tastebench.lm.spending import per_thousand
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.training.batches import arranged
@@ -62,6 +63,7 @@ class PairwiseLM:
         self.log_odds = config.scoring == "generative"
         self._scorer: Scorer | None = None
         self._history_length = 0
+        self._asked, self._seconds = 0, 0.0
 
     @property
     def scorer(self) -> Scorer:
@@ -99,6 +101,7 @@ class PairwiseLM:
         prepared = time.perf_counter() - began
         report = trainer.fit(scorer.module, self.config, rows.epoch, rows.loss)
         scorer.counted()
+        self._asked, self._seconds = 0, 0.0
         return replace(
             report, seconds=report.seconds + prepared, notes=(*scorer.notes, *report.notes)
         )
@@ -114,12 +117,19 @@ class PairwiseLM:
         item = candidates.items.values
         if not len(item):
             return np.empty(0, dtype=np.float32)
-        return scorer.score(history, candidates.items.rows, item)
+        began = time.perf_counter()
+        scores = scorer.score(history, candidates.items.rows, item)
+        self._seconds += time.perf_counter() - began
+        self._asked += len(item)
+        return scores
 
     def account(self) -> Account:
         """What was read since the last call."""
         counts = self.scorer.counted()
-        return Account(prompt_tokens=counts.pop("prompt_tokens", 0), counts=dict(counts))
+        read = counts.pop("prompt_tokens", 0)
+        taken = per_thousand(self._asked, read, written=0, seconds=self._seconds)
+        self._asked, self._seconds = 0, 0.0
+        return Account(prompt_tokens=read, counts=dict(counts), probes=taken)
 
 
 def _scorer(config: LLMConfig, items: Items, history_length: int) -> Scorer:

@@ -65,6 +65,7 @@ class RemotePairwise:
         self._asking: _Asking | None = None
         self._logprobs: int | None = None
         self._counts: Counter[str] = Counter()
+        self._asked = 0
 
     def fit(self, problem: CtrProblem, items: Items, trainer: Trainer) -> FitReport:
         """Finds out whether the server tells log-probabilities, by one question.
@@ -114,6 +115,7 @@ class RemotePairwise:
             max_tokens=self.config.asked.answer_tokens,
             logprobs=self._logprobs,
         )
+        self._asked += len(calls)
         read = [self._read(call) for call in calls]
         askers = candidates.user[candidates.items.rows].tolist()
         rows = zip(askers, candidates.items.values.tolist(), conversations, calls, strict=True)
@@ -132,7 +134,8 @@ class RemotePairwise:
         if self._asking is None:
             raise UsageError("llm is not fitted", fix="call fit first")
         counts, self._counts = self._counts, Counter()
-        return self._asking.model.account({**dict.fromkeys(COUNTS, 0), **counts})
+        asked, self._asked = self._asked, 0
+        return self._asking.model.account({**dict.fromkeys(COUNTS, 0), **counts}, asked=asked)
 
     def _read(self, call: Call) -> tuple[float, str]:
         """The score of an answer, and what it is counted as."""

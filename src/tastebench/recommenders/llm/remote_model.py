@@ -19,7 +19,14 @@ from tastebench.lm.asking import REFUSED, USUAL_SECONDS, Conversation, ask
 from tastebench.lm.calls import Call, Calls, read_calls, usage
 from tastebench.lm.endpoint import Endpoint
 from tastebench.lm.remote import Client
-from tastebench.lm.spending import Budget, BudgetError, Limits, Price, price_from_environment
+from tastebench.lm.spending import (
+    Budget,
+    BudgetError,
+    Limits,
+    Price,
+    per_thousand,
+    price_from_environment,
+)
 
 TOP = (20, 5)
 """Likeliest tokens to ask for: as many as OpenAI gives, and as many as every server that has them.
@@ -191,23 +198,36 @@ class RemoteModel:
         return each * requests / Limits.from_environment().concurrency
 
     def account(
-        self, counts: Mapping[str, int], probes: Mapping[str, float] | None = None
+        self,
+        counts: Mapping[str, int],
+        probes: Mapping[str, float] | None = None,
+        *,
+        asked: int = 0,
     ) -> Account:
-        """What the answers took that were first used since the last call."""
+        """What the answers took that were first used since the last call.
+
+        Args:
+            counts: What came of them.
+            probes: What else was measured.
+            asked: Recommendations that they were asked for.
+        """
         new, self._new = self._new, []
         requests, self._requests = self._requests, 0
         kept, self._kept = self._kept, 0
         read = sum(call.prompt_tokens for call in new)
         written = sum(call.completion_tokens for call in new)
+        seconds = np.array([call.seconds for call in new])
+        usd = cost(self.price, read, written)
+        taken = per_thousand(asked, read, written, float(seconds.sum()), usd)
         return Account(
             counts=counts,
             prompt_tokens=read,
             completion_tokens=written,
             requests=requests,
             kept=kept,
-            usd=None if self.price is None else self.price.of(read, written),
-            seconds=np.array([call.seconds for call in new]),
-            probes=probes or {},
+            usd=usd,
+            seconds=seconds,
+            probes={**(probes or {}), **taken},
         )
 
     def _connect(self) -> Client:
