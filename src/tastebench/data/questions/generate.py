@@ -8,21 +8,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from tastebench.contracts import Questions
 from tastebench.data.dataset import Dataset
+from tastebench.data.questions.answers import FAULTS, Variant
 from tastebench.data.questions.attributes import AttributeRule
-from tastebench.data.questions.makers import FAULTS, Made, Variant
+from tastebench.data.questions.makers import Maker
 from tastebench.data.questions.spec import KINDS, PARTS, Kind, Part, QuestionSpec
 from tastebench.data.questions.templates import Templates, get_templates
-from tastebench.data.questions.variants import MAKERS, variants
+from tastebench.data.questions.variants import variants
+from tastebench.data.questions.wording import (
+    Asked,
+    equal,
+    first_time,
+    joined,
+    nothing,
+    take,
+    worded,
+)
 from tastebench.data.questions.world import World
 from tastebench.errors import UsageError
-from tastebench.ragged import Ragged
 
 LABELS = ("A", "B", "C", "D")
 
@@ -67,26 +76,6 @@ class QuestionSet:
     templates: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """Finished questions, `q` of them.
-
-    Attributes:
-        who: Row of `People`.
-        attribute: Place in `World.attributes`, -1 for none.
-        what: What is asked of a user but for the wording, in words.
-    """
-
-    who: np.ndarray
-    attribute: np.ndarray
-    what: np.ndarray
-    text: np.ndarray
-    template: np.ndarray
-    options: np.ndarray
-    gold: np.ndarray
-    evidence: Ragged
-
-
 def generate(dataset: Dataset, spec: QuestionSpec) -> QuestionSet:
     """Makes the questions of all parts: the same for the same data and spec.
 
@@ -98,12 +87,14 @@ def generate(dataset: Dataset, spec: QuestionSpec) -> QuestionSet:
         DataError: Items have no titles.
         UsageError: An attribute is not there, or nobody of test can be asked anything.
     """
-    world, words = World.of(dataset, spec), get_templates(spec.language)
-    people = world.people
+    maker, words = Maker(World.of(dataset, spec)), get_templates(spec.language)
+    world, people = maker.world, maker.world.people
     frames, parts, users = [], {}, {}
     counts: dict[str, dict[str, int]] = {"users": dict(people.left_out)}
+    if world.few:
+        counts["attributes_with_too_few_values"] = dict(world.few)
     for number, part in enumerate(PARTS):
-        asked, kinds = _part(world, words, number, part, counts)
+        asked, kinds = _part(maker, words, number, part, counts)
         known = people.part == number
         lists = np.flatnonzero(known) if part == "train" else np.unique(asked.who)
         users[part] = people.user[lists]
@@ -140,49 +131,51 @@ def generate(dataset: Dataset, spec: QuestionSpec) -> QuestionSet:
 
 
 def _part(
-    world: World, words: Templates, number: int, part: Part, counts: dict[str, dict[str, int]]
-) -> tuple[_Asked, np.ndarray]:
+    maker: Maker, words: Templates, number: int, part: Part, counts: dict[str, dict[str, int]]
+) -> tuple[Asked, np.ndarray]:
     """All questions of a part, by kind, and the place of each one's kind in `KINDS`."""
+    world = maker.world
     who = np.flatnonzero((world.people.part == number) & world.people.asked)
-    found: dict[Kind, _Asked] = {}
+    found: dict[Kind, Asked] = {}
     all_wanted = world.spec.wanted(part)
     for kind, wanted in all_wanted.items():
         rng = np.random.default_rng(
             np.random.SeedSequence(world.spec.seed, spawn_key=(number, KINDS.index(kind)))
         )
-        found[kind], dropped = _kind(world, words, kind, who, wanted, rng)
+        found[kind], dropped = _kind(maker, words, kind, who, wanted, rng)
         n = len(found[kind].who)
         counts[f"{part}_{kind}"] = {**({"lacking": wanted - n} if n < wanted else {}), **dropped}
     if world.spec.keep_proportions:
         share = min((len(found[k].who) / n for k, n in all_wanted.items() if n), default=1.0)
         for kind, wanted in all_wanted.items():
-            found[kind] = _take(found[kind], np.arange(int(share * wanted + 1e-9)))
+            found[kind] = take(found[kind], np.arange(int(share * wanted + 1e-9)))
     sizes = {kind: len(asked.who) for kind, asked in found.items()}
     for kind, n in sizes.items():
         counts[f"{part}_{kind}"] = {"asked": n, **counts[f"{part}_{kind}"]}
     kinds = np.repeat([KINDS.index(kind) for kind in sizes], list(sizes.values()))
-    return _joined([_none(world.spec.options), *found.values()]), kinds
+    return joined([nothing(world.spec.options), *found.values()]), kinds
 
 
 def _kind(
-    world: World,
+    maker: Maker,
     words: Templates,
     kind: Kind,
     who: np.ndarray,
     wanted: int,
     rng: np.random.Generator,
-) -> tuple[_Asked, dict[str, int]]:
+) -> tuple[Asked, dict[str, int]]:
     """Up to `wanted` questions of a kind about some people, and what was dropped and why."""
-    able, dropped, kept = variants(world, kind), Counter[str](), _none(world.spec.options)
+    able, dropped = variants(maker.world, kind), Counter[str]()
+    kept = nothing(maker.world.spec.options)
     for drawn in _draws(len(who) * len(able), wanted, rng):
         if len(kept.who) >= wanted:
             break
-        asked = _ask(world, words, able, who[drawn // len(able)], drawn % len(able), dropped, rng)
-        kept = _joined([kept, asked])
-        new = _first_time(kept)
+        asked = _ask(maker, words, able, who[drawn // len(able)], drawn % len(able), dropped, rng)
+        kept = joined([kept, asked])
+        new = first_time(kept)
         dropped["asked_already"] += len(kept.who) - len(new)
-        kept = _take(kept, new)
-    return _take(kept, np.arange(len(kept.who))[:wanted]), {k: n for k, n in dropped.items() if n}
+        kept = take(kept, new)
+    return take(kept, np.arange(len(kept.who))[:wanted]), {k: n for k, n in dropped.items() if n}
 
 
 def _draws(space: int, wanted: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -199,134 +192,33 @@ def _draws(space: int, wanted: int, rng: np.random.Generator) -> Iterator[np.nda
 
 
 def _ask(
-    world: World,
+    maker: Maker,
     words: Templates,
     able: list[Variant],
     who: np.ndarray,
     variant: np.ndarray,
     dropped: Counter[str],
     rng: np.random.Generator,
-) -> _Asked:
+) -> Asked:
     """Those of the drawn questions that can be asked, in the order in which they were drawn."""
-    made, order = [_none(world.spec.options)], [np.empty(0, dtype=np.int64)]
+    world = maker.world
+    made, order = [nothing(world.spec.options)], [np.empty(0, dtype=np.int64)]
     for number in np.unique(variant):
         rows, one = np.flatnonzero(variant == number), able[number]
-        found = MAKERS[one.form](world, who[rows], one, rng)
+        found = maker.make(who[rows], one, rng)
         fault = found.fault
-        fault = np.where((fault == 0) & _equal(found.options), FAULTS.index("equal_options"), fault)
+        fault = np.where((fault == 0) & equal(found.options), FAULTS.index("equal_options"), fault)
         for name, n in zip(FAULTS, np.bincount(fault, minlength=len(FAULTS)), strict=True):
             if name:
                 dropped[name] += int(n)
         good = np.flatnonzero(fault == 0)
         order.append(rows[good])
-        made.append(_worded(world, words, one, who[rows], found, good, rng))
-    return _take(_joined(made), np.argsort(np.concatenate(order), kind="stable"))
-
-
-def _equal(options: np.ndarray) -> np.ndarray:
-    """Whether two options of a question read the same, bool `[q]`."""
-    n = options.shape[1]
-    same = [options[:, i] == options[:, j] for i in range(n) for j in range(i)]
-    equal: np.ndarray = np.logical_or.reduce(same)
-    return equal
-
-
-def _worded(
-    world: World,
-    words: Templates,
-    variant: Variant,
-    who: np.ndarray,
-    made: Made,
-    good: np.ndarray,
-    rng: np.random.Generator,
-) -> _Asked:
-    """Questions in words, their options in random order."""
-    wordings = words.of(variant.form)
-    wording = rng.integers(len(wordings), size=len(good))
-    names = np.array([template.id for template in wordings], dtype=object)[wording]
-    value = None if made.value is None else made.value[good]
-    # The values to be counted are drawn, so that two draws may be one question.
-    what = np.full(len(good), f"{variant.form} {variant.attribute} {variant.k}", dtype=object)
-    if value is not None:
-        what = f"{variant.form} {variant.attribute} " + value
-    text = _filled(world, words, variant, wording, value)
-    order = rng.permuted(np.tile(np.arange(world.spec.options), (len(good), 1)), axis=1)
-    return _Asked(
-        who=who[good],
-        attribute=np.full(len(good), variant.attribute),
-        what=what,
-        text=text,
-        template=names,
-        options=np.take_along_axis(made.options[good], order, axis=1),
-        gold=np.argmax(order == 0, axis=1).astype(np.int64),
-        evidence=made.evidence[good],
-    )
-
-
-def _filled(
-    world: World, words: Templates, variant: Variant, wording: np.ndarray, value: np.ndarray | None
-) -> np.ndarray:
-    """The wording of each question with its places filled, object `[q]`."""
-    filled = []
-    for template in words.of(variant.form):
-        text = template.text
-        if variant.attribute >= 0:
-            text = text.replace(
-                "{attribute}", words.called(world.attributes[variant.attribute].name)
-            )
-        if variant.form in ("last", "first"):
-            ordinals = words.last if variant.form == "last" else words.first
-            text = text.replace("{ordinal}", ordinals[variant.k - 1])
-        filled.append(text.replace("{k}", str(variant.k)))
-    if value is None:
-        text_of: np.ndarray = np.array(filled, dtype=object)[wording]
-        return text_of
-    before, after = (
-        np.array([text.split("{value}")[side] for text in filled], dtype=object)[wording]
-        for side in (0, 1)
-    )
-    around: np.ndarray = before + value + after
-    return around
-
-
-# ------------------------------------------------------------------------------- put together
-
-
-def _none(options: int) -> _Asked:
-    """No question."""
-    number, text = np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
-    empty = Ragged.from_lengths(number, number)
-    table = np.empty((0, options), dtype=object)
-    return _Asked(number, number, text, text, text, table, number, empty)
-
-
-def _joined(several: list[_Asked]) -> _Asked:
-    """Questions one after the other."""
-    names = [field.name for field in fields(_Asked) if field.name != "evidence"]
-    evidence = [asked.evidence for asked in several]
-    return _Asked(
-        **{name: np.concatenate([getattr(asked, name) for asked in several]) for name in names},
-        evidence=Ragged.from_lengths(
-            np.concatenate([lists.values for lists in evidence]),
-            np.concatenate([lists.lengths for lists in evidence]),
-        ),
-    )
-
-
-def _take(asked: _Asked, rows: np.ndarray) -> _Asked:
-    """Some of the questions."""
-    return _Asked(**{field.name: getattr(asked, field.name)[rows] for field in fields(_Asked)})
-
-
-def _first_time(asked: _Asked) -> np.ndarray:
-    """The questions that no earlier one asks already of the same user, int64."""
-    what = pl.DataFrame({"who": asked.who, "what": pl.Series(asked.what, dtype=pl.String)})
-    first = what.select(pl.struct("who", "what").is_first_distinct()).to_series()
-    return np.flatnonzero(first.to_numpy())
+        made.append(worded(world, words, one, who[rows], found, good, rng))
+    return take(joined(made), np.argsort(np.concatenate(order), kind="stable"))
 
 
 def _table(
-    world: World, dataset: Dataset, part: Part, asked: _Asked, kinds: np.ndarray
+    world: World, dataset: Dataset, part: Part, asked: Asked, kinds: np.ndarray
 ) -> pl.DataFrame:
     """A row a question; see `QuestionSet.table`."""
     n = len(asked.who)

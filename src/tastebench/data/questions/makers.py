@@ -1,55 +1,40 @@
-"""The right answer to each kind of question, other options, and the events it rests on.
+"""Questions with their options: the right one, and others as likely before the user is known.
 
-All that is asked here is asked of many users at once. A question that cannot be asked has a fault,
-and what else is said of it then means nothing.
+Other options come from the distribution that the right answers of train users have to the same
+question. Then the more usual of the options is not the likelier one: each of them is right about
+as often as it stands there (P(gold = a | a, b, c, d) is in proportion to q(a) q(b) q(c) q(d), the
+same for all). Half of the questions have others from the user's own items, drawn in proportion to
+the same distribution, so that knowing what a user ever took is not enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
+from tastebench.data.questions.answers import FINDERS, Gold, Variant, first_fault
 from tastebench.data.questions.attributes import Attribute
 from tastebench.data.questions.options import mirror, near, pick
 from tastebench.data.questions.templates import Form
-from tastebench.data.questions.tops import tops
-from tastebench.data.questions.world import World, by_question
-from tastebench.ragged import Ragged, spans
+from tastebench.data.questions.world import DRAWN, World
+from tastebench.data.questions.world import Form as ValueForm
+from tastebench.ragged import Ragged
 
 ORDER, TIME = " > ", " -> "
 """Between values in order of interest, and in order of time."""
 
-FAULTS = (
-    "",
-    "attribute_missing",
-    "too_few_other_options",
-    "nothing_to_change_round",
-    "too_few_values",
-    "no_value_twice",
-    "no_change_of_interest",
-    "next_item_seen_before",
-    "history_was_cut",
-    "equal_options",
-)
-"""Why a question was not asked, by number."""
+_LISTS: dict[Form, str] = {"latest": TIME, "long_term": ORDER, "trace": TIME}
+_NUMBERS: tuple[Form, ...] = ("length", "count")
+_NEXT: tuple[Form, ...] = ("next_item", "next_value")
+_INTERESTS: tuple[Form, ...] = ("long_term", "short_term", "trace")
 
+_RARE = 0.01
+"""Weight of an answer that no train user gives, where one that a train user gives weighs 1."""
 
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """One thing that can be asked.
-
-    Attributes:
-        form: Which templates ask it.
-        attribute: Place of the attribute in `World.attributes`; -1 for none.
-        k: How far from an end, or which draw; 0 for neither.
-    """
-
-    form: Form
-    attribute: int = -1
-    k: int = 0
+_USUAL = 8
+"""A number is the right answer to one in so many questions, about, however usual it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +42,7 @@ class Made:
     """Questions of one variant, `q` of them.
 
     Attributes:
-        fault: Row of `FAULTS`, int64 `[q]`.
+        fault: Row of `FAULTS`, int64 `[q]`; the rest means nothing where it is not 0.
         options: In words, the right one first, object `[q, options]`.
         evidence: Places that the answer rests on, counted from 1; n + 1 is what comes next.
         value: The value that the question names, object `[q]`; None where it names none.
@@ -69,16 +54,112 @@ class Made:
     value: np.ndarray | None = None
 
 
-Maker = Callable[[World, np.ndarray, Variant, np.random.Generator], Made]
+class Maker:
+    """Makes questions about the users of one world; keeps which answers are usual."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._weights = cache(self._weigh)
+
+    def make(self, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
+        """One question about each user.
+
+        Args:
+            who: Users, rows of `World.people`.
+            variant: What is asked.
+            rng: Draws values to be counted and other options.
+        """
+        gold = FINDERS[variant.form](self.world, who, variant, rng)
+        if variant.form in _NUMBERS:
+            return self._number(variant, gold, rng)
+        attribute = self.world.attributes[variant.attribute]
+        if variant.form in _LISTS:
+            options, fault = self._list(who, variant, gold, rng)
+            words = _joined(_texts(attribute, variant), options, _LISTS[variant.form])
+        else:
+            options, fault = self._one(who, variant, gold, rng)
+            words = _words(_texts(attribute, variant), options)
+        return Made(np.where(gold.fault, gold.fault, fault), words, gold.evidence)
+
+    def _number(self, variant: Variant, gold: Gold, rng: np.random.Generator) -> Made:
+        """Numbers near the right one; where most answers are alike, most of these are left out."""
+        right = gold.codes[:, 0]
+        weights = self._weights(variant)
+        share = weights[np.minimum(right, len(weights) - 1)] / weights.sum()
+        usual = rng.random(len(right)) * share * _USUAL > 1
+        fault = np.where(gold.fault, gold.fault, first_fault((usual, "usual_answer")))
+        others = near(np.maximum(right, 1), self.world.spec.options - 1, rng)
+        options = np.concatenate([right[:, None], others], axis=1).astype(str).astype(object)
+        if gold.named is None:
+            return Made(fault, options, gold.evidence)
+        values = self.world.attributes[variant.attribute].values
+        return Made(fault, options, gold.evidence, _words(values, gold.named))
+
+    def _one(
+        self, who: np.ndarray, variant: Variant, gold: Gold, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Single values, the right one first, int64 `[q, options]`, and faults."""
+        key = None
+        if variant.form in _NEXT:
+            rates = self.world.next_rates[variant.attribute]
+            drawn = rates.draw(np.maximum(gold.codes[:, 0], 0), 2 * DRAWN, rng)
+            if variant.form == "next_item":
+                drawn = np.where(self.world.had_title(who, drawn), -1, drawn)
+        else:
+            drawn, key = self._likely(who, variant, rng)
+        others, enough = pick(drawn, gold.codes, self.world.spec.options - 1, key)
+        fault = first_fault((~enough, "too_few_other_options"))
+        return np.concatenate([gold.codes, others], axis=1), fault
+
+    def _list(
+        self, who: np.ndarray, variant: Variant, gold: Gold, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists of values, the right one first, int64 `[q, options, w]`, and faults."""
+        drawn, key = self._likely(who, variant, rng)
+        others, _ = pick(drawn, gold.codes, gold.codes.shape[1], key)
+        lists, found = mirror(gold.codes, others, rng)
+        shown = [0, 1, 2, 3] if self.world.spec.options == 4 else [0, int(rng.integers(1, 4))]
+        return lists[:, shown], first_fault((~found, "nothing_to_change_round"))
+
+    def _likely(
+        self, who: np.ndarray, variant: Variant, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values that could be right, `[q, m]`, -1 among them, and keys to pick them by.
+
+        Own values of a user are picked in proportion to their weights, since the smallest of
+        exponential variables divided by weights is one's in proportion to its weight.
+        """
+        attribute, weights = self.world.attributes[variant.attribute], self._weights(variant)
+        own = self.world.own(attribute, _form(variant), who, rng)
+        total = np.cumsum(weights)
+        at = np.searchsorted(total, rng.random(own.shape) * total[-1], side="right")
+        usual = np.minimum(at, len(weights) - 1)
+        rest = rng.integers(len(weights), size=(len(who), DRAWN // 2))
+        place = np.broadcast_to(np.linspace(0, 0.5, own.shape[1]), own.shape)
+        key_own = rng.exponential(size=own.shape) / weights[np.maximum(own, 0)]
+        key_own = key_own / (1 + key_own)  # below 1, in the same order
+        own_first = rng.random((len(who), 1)) < 0.5
+        keys = [key_own + ~own_first, place + own_first, np.full(rest.shape, 2.0)]
+        return np.concatenate([own, usual, rest], axis=1), np.concatenate(keys, axis=1)
+
+    def _weigh(self, variant: Variant) -> np.ndarray:
+        """How often each answer is right for train users, float64 by code."""
+        sample = self.world.sample
+        rng = np.random.default_rng(np.random.SeedSequence(self.world.spec.seed, spawn_key=(8,)))
+        gold = FINDERS[variant.form](self.world, sample, replace(variant), rng)
+        codes = gold.codes[gold.fault == 0].ravel()
+        n = 0
+        if variant.form not in _NUMBERS:
+            n = len(_texts(self.world.attributes[variant.attribute], variant))
+        return np.bincount(codes, minlength=max(n, 1)) + _RARE
 
 
-def _first(*faults: tuple[Any, str]) -> np.ndarray:
-    """The first fault that holds, of each question."""
-    return np.select([mask for mask, _ in faults], [FAULTS.index(name) for _, name in faults], 0)
+def _form(variant: Variant) -> ValueForm:
+    return "each" if variant.form in _INTERESTS else "whole"
 
 
-def _one_each(places: np.ndarray) -> Ragged:
-    return Ragged.from_lengths(places, np.ones(len(places), dtype=np.int64))
+def _texts(attribute: Attribute, variant: Variant) -> np.ndarray:
+    return attribute.values if _form(variant) == "each" else attribute.texts
 
 
 def _words(texts: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -93,171 +174,3 @@ def _joined(texts: np.ndarray, codes: np.ndarray, between: str) -> np.ndarray:
     for i in range(1, codes.shape[-1]):
         joined = joined + between + words[..., i]
     return joined
-
-
-def _single_choice(
-    world: World,
-    attribute: Attribute,
-    form: str,
-    who: np.ndarray,
-    gold: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Options with `gold` first, in words, and whether there are so many."""
-    likely = world.likely(attribute, "whole" if form == "whole" else "each", who, rng)
-    others, enough = pick(likely, gold[:, None], world.spec.options - 1)
-    texts = attribute.texts if form == "whole" else attribute.values
-    return _words(texts, np.concatenate([gold[:, None], others], axis=1)), enough
-
-
-# ---------------------------------------------------------------------------- direct, match
-
-
-def nth(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """What one of the first or last items is: `k` counts from 1, from the end that `form` names."""
-    attribute = world.attributes[variant.attribute]
-    n = world.people.lengths[who]
-    from_start = variant.form == "first"
-    place = np.full(len(who), variant.k - 1) if from_start else n - variant.k
-    gold = attribute.whole[world.people.at(who, place)]
-    options, enough = _single_choice(world, attribute, "whole", who, gold, rng)
-    fault = _first(
-        (world.people.cut[who] & np.array(from_start), "history_was_cut"),
-        (gold < 0, "attribute_missing"),
-        (~enough, "too_few_other_options"),
-    )
-    return Made(fault, options, _one_each(place + 1))
-
-
-def latest(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """What the last `k` items are, oldest first."""
-    attribute = world.attributes[variant.attribute]
-    places = world.people.lengths[who][:, None] - variant.k + np.arange(variant.k)
-    gold = attribute.whole[world.people.at(who[:, None], places)]
-    lists, found = mirror(gold, world.likely(attribute, "whole", who, rng), rng)
-    fault = _first(
-        ((gold < 0).any(axis=1), "attribute_missing"), (~found, "nothing_to_change_round")
-    )
-    chosen = lists[:, _subset(world.spec.options, rng)]
-    evidence = Ragged.from_lengths((places + 1).ravel(), np.full(len(who), variant.k))
-    return Made(fault, _joined(attribute.texts, chosen, TIME), evidence)
-
-
-def _subset(options: int, rng: np.random.Generator) -> list[int]:
-    """Which of four lists are shown: all, or the right one and another."""
-    return [0, 1, 2, 3] if options == 4 else [0, int(rng.integers(1, 4))]
-
-
-def length(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """How many events there are."""
-    n = world.people.lengths[who]
-    options = np.concatenate([n[:, None], near(n, world.spec.options - 1, rng)], axis=1)
-    evidence = Ragged.from_lengths(spans(np.ones(len(who), dtype=np.int64), n), n)
-    fault = _first((world.people.cut[who], "history_was_cut"))
-    return Made(fault, options.astype(str).astype(object), evidence)
-
-
-def count(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """How many items have a value: that of one of them, so that it is never none."""
-    attribute = world.attributes[variant.attribute]
-    n = world.people.lengths[who]
-    place = np.floor(rng.random(len(who)) * n).astype(np.int64)
-    value = world.single(attribute, world.people.at(who, place), rng)
-    question, places, items = world.events(who, np.zeros(len(who), dtype=np.int64))
-    each = attribute.each[items]
-    has = each.values == np.repeat(value[question], each.lengths)
-    event = each.rows[has]
-    gold = np.bincount(question[event], minlength=len(who))
-    options = np.concatenate([gold[:, None], near(gold, world.spec.options - 1, rng)], axis=1)
-    return Made(
-        _first((value < 0, "attribute_missing")),
-        options.astype(str).astype(object),
-        by_question(question[event], places[event] + 1, len(who)),
-        _words(attribute.values, value),
-    )
-
-
-# ------------------------------------------------------------------------------------ what is next
-
-_DRAWN_NEXT = 24
-
-
-def next_item(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """The title of what comes next; others are about as popular, and not in the history."""
-    attribute, item = world.attributes[0], world.people.next[who].astype(np.int64)
-    gold = attribute.whole[item]
-    titles = world.popularity(0).draw(np.maximum(gold, 0), _DRAWN_NEXT, rng)
-    titles = np.where(world.had_title(who, titles), -1, titles)
-    others, enough = pick(titles, gold[:, None], world.spec.options - 1)
-    fault = _first(
-        (gold < 0, "attribute_missing"),
-        (world.had_title(who, np.maximum(gold, 0)), "next_item_seen_before"),
-        (~enough, "too_few_other_options"),
-    )
-    options = _words(attribute.texts, np.concatenate([gold[:, None], others], axis=1))
-    return Made(fault, options, _one_each(world.people.lengths[who] + 1))
-
-
-def next_value(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """What the next item is; others are about as frequent among train users."""
-    attribute = world.attributes[variant.attribute]
-    gold = attribute.whole[world.people.next[who]]
-    drawn = world.popularity(variant.attribute).draw(np.maximum(gold, 0), _DRAWN_NEXT, rng)
-    others, enough = pick(drawn, gold[:, None], world.spec.options - 1)
-    fault = _first((gold < 0, "attribute_missing"), (~enough, "too_few_other_options"))
-    options = _words(attribute.texts, np.concatenate([gold[:, None], others], axis=1))
-    return Made(fault, options, _one_each(world.people.lengths[who] + 1))
-
-
-# --------------------------------------------------------------------------------------- interests
-
-
-def long_term(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """The three most frequent values of all, in order."""
-    attribute = world.attributes[variant.attribute]
-    question, place, item = world.events(who, np.zeros(len(who), dtype=np.int64))
-    top = tops(attribute, question, place, item, len(who), 3)
-    lists, found = mirror(top.value, world.likely(attribute, "each", who, rng), rng)
-    fault = _first(
-        (top.value[:, 2] < 0, "too_few_values"),
-        (top.count[:, 0] < 2, "no_value_twice"),
-        (~found, "nothing_to_change_round"),
-    )
-    chosen = lists[:, _subset(world.spec.options, rng)]
-    evidence = top.evidence(question, place, top.value)
-    return Made(fault, _joined(attribute.values, chosen, ORDER), evidence)
-
-
-def short_term(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """The most frequent value of the latest events."""
-    attribute = world.attributes[variant.attribute]
-    question, place, item = world.events(who, world.people.lengths[who] - world.spec.recent)
-    top = tops(attribute, question, place, item, len(who), 1)
-    gold = top.value[:, 0]
-    options, enough = _single_choice(world, attribute, "each", who, gold, rng)
-    fault = _first(
-        (gold < 0, "attribute_missing"),
-        (top.count[:, 0] < 2, "no_value_twice"),
-        (~enough, "too_few_other_options"),
-    )
-    return Made(fault, options, top.evidence(question, place, top.value))
-
-
-def trace(world: World, who: np.ndarray, variant: Variant, rng: np.random.Generator) -> Made:
-    """The most frequent value of each third, where it is not the same in all."""
-    attribute = world.attributes[variant.attribute]
-    question, place, item = world.events(who, np.zeros(len(who), dtype=np.int64))
-    third = 3 * question + place * 3 // world.people.lengths[who][question]
-    top = tops(attribute, third, place, item, 3 * len(who), 1)
-    path = top.value[:, 0].reshape(len(who), 3)
-    lists, found = mirror(path, world.likely(attribute, "each", who, rng), rng)
-    fault = _first(
-        ((path < 0).any(axis=1), "attribute_missing"),
-        (np.ptp(path, axis=1) == 0, "no_change_of_interest"),
-        (~found, "nothing_to_change_round"),
-    )
-    chosen = lists[:, _subset(world.spec.options, rng)]
-    of_third = top.evidence(third, place, top.value)
-    per_user = of_third.lengths.reshape(len(who), 3).sum(axis=1)
-    evidence = Ragged.from_lengths(of_third.values, per_user)
-    return Made(fault, _joined(attribute.values, chosen, TIME), evidence)

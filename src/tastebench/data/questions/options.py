@@ -10,13 +10,16 @@ _TRIES = 16
 """Draws of a way to change a list, before a question is given up."""
 
 
-def pick(candidates: np.ndarray, barred: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `n` different candidates of each row that are values and are not barred.
+def pick(
+    candidates: np.ndarray, barred: np.ndarray, n: int, key: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some different candidates of each row that are values and are not barred.
 
     Args:
         candidates: Codes, -1 for none, `[q, m]`.
         barred: Codes that may not be picked, `[q, b]`.
         n: How many.
+        key: Those of the smallest keys are picked, float `[q, m]`; the first ones if None.
 
     Returns:
         The picked codes, `[q, n]`, and which rows have so many, bool `[q]`.
@@ -27,7 +30,9 @@ def pick(candidates: np.ndarray, barred: np.ndarray, n: int) -> tuple[np.ndarray
     good = (candidates >= 0) & ~(candidates[:, :, None] == barred[:, None, :]).any(axis=2)
     for i in range(1, candidates.shape[1]):
         good[:, i] &= ~((candidates[:, :i] == candidates[:, i : i + 1]) & good[:, :i]).any(axis=1)
-    order = np.argsort(~good, axis=1, kind="stable")[:, :n]
+    place = np.broadcast_to(np.arange(candidates.shape[1]), candidates.shape)
+    order = np.argsort(np.where(good, place if key is None else key, np.inf), axis=1, kind="stable")
+    order = order[:, :n]
     return np.take_along_axis(candidates, order, axis=1), good.sum(axis=1) >= n
 
 
@@ -123,17 +128,16 @@ class Popularity:
     starts: np.ndarray
 
     @classmethod
-    def of(cls, counts: np.ndarray, least: int = 20) -> Popularity:
-        """Bands by powers of two of how often a value was taken; small ones join the next.
+    def of(cls, rates: np.ndarray, least: int = 20) -> Popularity:
+        """Bands by powers of two of how often a value is taken; small ones join the next.
 
         Args:
-            counts: How often each value was taken by train users, `[v]`.
+            rates: How often each value is taken, above 0, `[v]`.
             least: Values of a band.
         """
-        level = np.log2(counts + 1.0).astype(np.int64)
-        sizes = np.bincount(level, minlength=1)
-        joined, size, band = np.zeros(len(sizes), dtype=np.int64), 0, 0
-        for i, more in enumerate(sizes):
+        level = np.log2(rates / rates.min(initial=np.inf)).astype(np.int64)
+        joined, size, band = np.zeros(int(level.max(initial=0)) + 1, dtype=np.int64), 0, 0
+        for i, more in enumerate(np.bincount(level, minlength=1)):
             joined[i] = band
             size += int(more)
             if size >= least:
@@ -143,7 +147,7 @@ class Popularity:
         of_value = joined[level]
         order = np.argsort(of_value, kind="stable")
         starts = np.searchsorted(of_value[order], np.arange(int(of_value.max(initial=0)) + 2))
-        return cls(of_value, order, np.cumsum(counts[order] + 1.0), starts)
+        return cls(of_value, order, np.cumsum(rates[order]), starts)
 
     def draw(self, like: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
         """Values as popular as others: from their bands, in proportion to how often they are taken.

@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 
 from tastebench.data.dataset import Dataset
+from tastebench.data.labelled import in_order
 from tastebench.data.questions.spec import PARTS, QuestionSpec
+from tastebench.errors import DataError
 from tastebench.ragged import Ragged
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -54,7 +56,16 @@ def people_of(dataset: Dataset, spec: QuestionSpec) -> People:
     Events are in the order of their times, and of the raw rows where these are equal. Users of one
     event have no history; users that are too long are left out or cut; users that are too short
     keep their history, for models to learn from, and are not asked about.
+
+    Raises:
+        DataError: Nothing says what came first.
     """
+    if not in_order(dataset):
+        raise DataError(
+            "nothing says in which order users took their items, so nothing can be asked of it",
+            where=dataset.name,
+            fix="questions need times, or interactions in their order",
+        )
     events = dataset.events()
     sequences = Ragged.from_rows(events.user, events.item, dataset.n_users)
     length = sequences.lengths - 1

@@ -1,25 +1,11 @@
-"""What can be asked of each kind, and who makes the answer."""
+"""What can be asked of each kind."""
 
 from __future__ import annotations
 
-from tastebench.data.questions import makers
-from tastebench.data.questions.makers import Maker, Variant
+from tastebench.data.questions.answers import Variant
 from tastebench.data.questions.spec import KINDS, Kind
 from tastebench.data.questions.templates import FORMS, Form
 from tastebench.data.questions.world import World
-
-MAKERS: dict[Form, Maker] = {
-    "last": makers.nth,
-    "first": makers.nth,
-    "latest": makers.latest,
-    "length": makers.length,
-    "count": makers.count,
-    "next_item": makers.next_item,
-    "next_value": makers.next_value,
-    "long_term": makers.long_term,
-    "short_term": makers.short_term,
-    "trace": makers.trace,
-}
 
 _COUNTS = 3
 """Values of a user that `count` asks about per attribute, at most."""

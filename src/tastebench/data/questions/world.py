@@ -13,13 +13,21 @@ from tastebench.data.questions.attributes import Attribute, read_attribute, rule
 from tastebench.data.questions.options import Popularity
 from tastebench.data.questions.people import People, people_of
 from tastebench.data.questions.spec import QuestionSpec
-from tastebench.ragged import Ragged, spans
+from tastebench.errors import DataError, UsageError
+from tastebench.ragged import spans
 
 Form = Literal["whole", "each"]
 """Of a value: all that an item is, or one of its values."""
 
-_DRAWN = 16
+DRAWN = 16
 """Values drawn for three options, from the user's own items and as many from others'."""
+
+_SAMPLE = 20_000
+"""Train users whose right answers say which answers are usual, at most."""
+
+_LATEST, _EVER, _UNSEEN = 0.2, 0.2, 0.02
+"""What else says how likely an item is next, beside the next items of train users who are asked
+about: those of all train users, their other events (as if they were as many), and nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,24 +36,47 @@ class World:
 
     Attributes:
         attributes: The title first.
+        few: Attributes with too few values to ask about, and how many they have.
         taken: Items of train users' events, their last one included, int32.
     """
 
     spec: QuestionSpec
     people: People
     attributes: tuple[Attribute, ...]
+    few: dict[str, int]
     taken: np.ndarray
 
     @classmethod
     def of(cls, dataset: Dataset, spec: QuestionSpec) -> World:
-        """Reads a dataset."""
+        """Reads a dataset.
+
+        Raises:
+            DataError: Items have no titles, or too few, or nothing says what came first.
+            UsageError: An attribute is not there, or has too few values.
+        """
         people = people_of(dataset, spec)
         rules = rules_of(dataset, spec.attributes)
+        read = [read_attribute(dataset, rule, spec.title_characters) for rule in rules]
+        sizes = {each.name: min(len(each.texts), len(each.values)) for each in read}
+        few = {name: size for name, size in sizes.items() if size < spec.options}
+        if read[0].name in few:
+            raise DataError(
+                f"{few[read[0].name]} different titles do not make {spec.options} options",
+                where=dataset.name,
+            )
+        if few and spec.attributes is not None:
+            told = ", ".join(f"{name} has {size:,}" for name, size in few.items())
+            raise UsageError(
+                f"a question has {spec.options} options, and {told} values",
+                where=dataset.name,
+                fix="leave it out of attributes",
+            )
         train = np.flatnonzero(people.part == 0)
         return cls(
             spec=spec,
             people=people,
-            attributes=tuple(read_attribute(dataset, r, spec.title_characters) for r in rules),
+            attributes=tuple(each for each in read if each.name not in few),
+            few=few,
             taken=np.concatenate([people.history[train].values, people.next[train]]),
         )
 
@@ -73,40 +104,40 @@ class World:
         values: np.ndarray = np.where(size > 0, padded[np.minimum(place, len(padded) - 1)], -1)
         return values
 
-    def likely(
+    def own(
         self, attribute: Attribute, form: Form, who: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Values that could be an answer about these users, `[q, m]`, -1 among them.
-
-        Half of the questions see values of the user's own items first and those that train users
-        take behind them, the other half the reverse; in the end any that there are.
-        """
+        """Values of some of the users' own items, `[q, m]`, -1 among them."""
         n = self.people.lengths[who]
-        place = np.floor(rng.random((len(who), _DRAWN)) * n[:, None]).astype(np.int64)
-        own = self.people.at(who[:, None], place)
-        foreign = self.taken[rng.integers(len(self.taken), size=own.shape)]
-        first = rng.random(len(who)) < 0.5
-        items = np.concatenate(
-            [np.where(first[:, None], own, foreign), np.where(first[:, None], foreign, own)], axis=1
-        )
-        if form == "whole":
-            codes, n_values = attribute.whole[items], len(attribute.texts)
-        else:
-            codes, n_values = self.single(attribute, items, rng), len(attribute.values)
-        rest = rng.integers(n_values, size=(len(who), _DRAWN // 2))
-        return np.concatenate([codes, rest], axis=1)
-
-    def popularity(self, place: int) -> Popularity:
-        """Of what items are by the attribute at `place`."""
-        return self._popularity[place]
+        place = np.floor(rng.random((len(who), DRAWN)) * n[:, None]).astype(np.int64)
+        items = self.people.at(who[:, None], place)
+        return attribute.whole[items] if form == "whole" else self.single(attribute, items, rng)
 
     @cached_property
-    def _popularity(self) -> tuple[Popularity, ...]:
-        found = []
+    def sample(self) -> np.ndarray:
+        """Train users who can be asked about, some where there are many; rows of `people`."""
+        able = np.flatnonzero((self.people.part == 0) & self.people.asked)
+        rng = np.random.default_rng(np.random.SeedSequence(self.spec.seed, spawn_key=(9,)))
+        return np.sort(rng.permutation(able)[:_SAMPLE])
+
+    @cached_property
+    def next_rates(self) -> tuple[Popularity, ...]:
+        """How often train users take what next, by what items are by each attribute.
+
+        Of the next items of those who can be asked about, and, as there may be few of these, of
+        those of all train users and of all their events with less weight.
+        """
+        people, found = self.people, []
+        train = people.part == 0
         for attribute in self.attributes:
-            codes = attribute.whole[self.taken]
-            counts = np.bincount(codes[codes >= 0], minlength=len(attribute.texts))
-            found.append(Popularity.of(counts))
+            n = len(attribute.texts)
+            asked, latest, ever = (
+                np.bincount(attribute.whole[items][attribute.whole[items] >= 0], minlength=n)
+                for items in (people.next[train & people.asked], people.next[train], self.taken)
+            )
+            share = train.sum() / max(len(self.taken), 1)
+            rates = asked + _LATEST * latest + _EVER * share * ever + _UNSEEN
+            found.append(Popularity.of(rates))
         return tuple(found)
 
     @cached_property
@@ -124,8 +155,3 @@ class World:
         """
         user = who if titles.ndim == 1 else who[:, None]
         return np.isin(user * len(self.attributes[0].texts) + titles, self._pairs)
-
-
-def by_question(question: np.ndarray, values: np.ndarray, n: int) -> Ragged:
-    """Values of questions as lists; both in the order of the questions."""
-    return Ragged.from_lengths(values, np.bincount(question, minlength=n))
