@@ -1,11 +1,13 @@
 """Encoding 5,000 titles with MiniLM: texts a second against sentence-transformers.
 
     python benchmarks/encode_minilm.py [--texts 5000] [--threads 2] [--repeats 3]
+                                       [--device cuda] [--folder FOLDER]
 
 Titles are those of the storefront, made distinct by their brand and department where they repeat.
 The ways take turns, so that a busy moment of the machine hits them alike; the table shows medians.
 Models are loaded and precision is settled before the clock runs; tokenising is inside it. `min
-cosine` is the lowest over all texts to sentence-transformers in float32.
+cosine` is the lowest over all texts to sentence-transformers in float32. Another model of the same
+shape, random weights too, takes the same time: `--folder` names it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -35,14 +38,14 @@ def titles(n: int) -> list[str]:
     return list(islice(rounds, n))
 
 
-def ways(texts: list[str]) -> dict[str, Callable[[], np.ndarray]]:
+def ways(texts: list[str], where: Path, device: str) -> dict[str, Callable[[], np.ndarray]]:
     """The peer first."""
     from sentence_transformers import SentenceTransformer
 
-    peer = SentenceTransformer(str(minilm_folder()), device="cpu")
-    folder = ModelFolder("minilm", minilm_folder(), MINILM.card.revision or "")
-    auto = SentenceEncoder(folder, device="cpu", card=MINILM.card)
-    single = SentenceEncoder(folder, device="cpu", precision="float32", card=MINILM.card)
+    peer = SentenceTransformer(str(where), device=device)
+    folder = ModelFolder("minilm", where, MINILM.card.revision or "")
+    auto = SentenceEncoder(folder, device=device, card=MINILM.card)
+    single = SentenceEncoder(folder, device=device, precision="float32", card=MINILM.card)
     for encoder in (auto, single):
         encoder.prepare(texts[:64])
     return {
@@ -58,6 +61,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=5_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--folder", type=Path, help="another model than the package's")
     options = parser.parse_args()
 
     import torch
@@ -66,7 +71,7 @@ def main() -> None:
     texts = titles(options.texts)
     vectors: dict[str, np.ndarray] = {}
     times: dict[str, list[float]] = {}
-    work = ways(texts)
+    work = ways(texts, options.folder or minilm_folder(), options.device)
     for _ in range(options.repeats):
         for name, encode in work.items():
             start = time.perf_counter()

@@ -1,14 +1,16 @@
 """Training a language model to say yes or no: ours against the Trainer of transformers with peft.
 
     python benchmarks/llm_tuning.py [--rows 320] [--model FOLDER] [--quick]
+                                    [--device cuda] [--shape 0.5b]
 
 The same prompts in the same tokens, the same model (a Qwen2 of 4 layers of width 256, random
-weights), LoRA of rank 32 on queries and values, Adam at 1e-4, batches of 64 rows, one thread, CPU
-seconds of one epoch. The peer is what its documentation shows: rows of tokens whose last is the
-answer, every other label left out of the loss, padded by its own collator; once as it is and once
-with rows of like length in a batch. Ours asks for two logits a row where the peer makes all of
-them. With layers 0 .. 2 frozen, ours starts from their states, which are computed once; the time of
-that stands beside it.
+weights, or one of the shape of Qwen2.5-0.5B), LoRA of rank 32 on queries and values, Adam at 1e-4,
+batches of 64 rows, one thread, CPU seconds of one epoch; on a GPU seconds, and bfloat16 for both.
+The peer is what its documentation shows: rows of tokens whose last is the answer, every other label
+left out of the loss, padded by its own collator; once as it is and once with rows of like length in
+a batch. Ours asks for two logits a row where the peer makes all of them. With all layers but the
+last frozen, ours starts from their states, which are computed once; the time of that stands beside
+it.
 """
 
 from __future__ import annotations
@@ -16,18 +18,17 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from prefix_sharing import small_qwen2
+from prefix_sharing import SHAPES, clock, random_qwen2
 from tastebench.contracts import CtrProblem, Items, Pairs
 from tastebench.data.catalog import load_dataset
 from tastebench.ragged import Ragged
-from tastebench.recommenders.llm.generative import Generative
+from tastebench.recommenders.llm.generative import Generative, prompts_of
 from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.recommenders.llm.pairwise import _Rows
 from tastebench.training.fit import FabricTrainer
@@ -45,18 +46,20 @@ def main() -> None:
     items = Items(len(titles), text=titles, forms=("text",))
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["TASTEBENCH_HOME"] = f"{temporary}/home"
-        model = options.model or small_qwen2(Path(temporary) / "model", titles)
-        print("| way | CPU seconds | rows/s | times the peer |\n|---|---|---|---|")
-        peer = theirs(model, problem, items, by_length=False)
+        model = options.model or random_qwen2(Path(temporary) / "model", titles, options.shape)
+        device = options.device
+        seconds = "seconds" if device == "cuda" else "CPU seconds"
+        print(f"| way | {seconds} | rows/s | times the peer |\n|---|---|---|---|")
+        peer = theirs(model, problem, items, device, by_length=False)
         show("Trainer of transformers, peft", peer, options.rows, peer)
         show(
             "the same, rows of like length in a batch",
-            theirs(model, problem, items, by_length=True),
+            theirs(model, problem, items, device, by_length=True),
             options.rows,
             peer,
         )
-        show("**ours**", ours(model, problem, items)[1], options.rows, peer)
-        before, epoch = ours(model, problem, items, tune_from=-1)
+        show("**ours**", ours(model, problem, items, device)[1], options.rows, peer)
+        before, epoch = ours(model, problem, items, device, tune_from=-1)
         show("ours, all layers but the last frozen", epoch, options.rows, peer)
         print(f"| what frozen layers make of all rows, once | {before:.2f} | | |")
 
@@ -79,12 +82,13 @@ def drawn(n_items: int, rows: int) -> CtrProblem:
 
 
 def ours(
-    model: Path, problem: CtrProblem, items: Items, tune_from: int | None = None
+    model: Path, problem: CtrProblem, items: Items, device: str, tune_from: int | None = None
 ) -> tuple[float, float]:
-    """CPU seconds of getting ready, and of an epoch."""
+    """Seconds of getting ready, and of an epoch."""
     config = LLMConfig(
         model=str(model),
-        device="cpu",
+        device=device,
+        precision="bf16" if device == "cuda" else "fp32",
         tune="lora",
         lora_rank=RANK,
         lora_alpha=ALPHA,
@@ -95,16 +99,18 @@ def ours(
         epochs=1,
     )
     scorer = Generative(config, items, HISTORY)
-    began = time.process_time()
+    began = clock(device)
     rows = _Rows(problem, problem.train, scorer, BATCH)
-    ready = time.process_time()
+    ready = clock(device)
     report = FabricTrainer(seed=0).fit(scorer.module, config, rows.epoch, rows.loss)
     assert np.isfinite(report.curve[0]["loss"])
-    return ready - began, time.process_time() - ready
+    return ready - began, clock(device) - ready
 
 
-def theirs(model: Path, problem: CtrProblem, items: Items, *, by_length: bool) -> float:
-    """CPU seconds of an epoch, its model and its rows being ready."""
+def theirs(
+    model: Path, problem: CtrProblem, items: Items, device: str, *, by_length: bool
+) -> float:
+    """Seconds of an epoch, its model and its rows being ready."""
     from peft import LoraConfig, get_peft_model
     from transformers import (
         AutoModelForCausalLM,
@@ -131,7 +137,8 @@ def theirs(model: Path, problem: CtrProblem, items: Items, *, by_length: bool) -
             num_train_epochs=1,
             learning_rate=LR,
             lr_scheduler_type="constant",
-            use_cpu=True,
+            use_cpu=device == "cpu",
+            bf16=device == "cuda",
             report_to=[],
             save_strategy="no",
             logging_strategy="no",
@@ -144,9 +151,9 @@ def theirs(model: Path, problem: CtrProblem, items: Items, *, by_length: bool) -
             train_dataset=_answered(model, problem, items),
             data_collator=DataCollatorForSeq2Seq(tokenizer, padding="longest"),
         )
-        began = time.process_time()
+        began = clock(device)
         trainer.train()
-        return time.process_time() - began
+        return clock(device) - began
 
 
 def _answered(model: Path, problem: CtrProblem, items: Items) -> list[dict[str, list[int]]]:
@@ -155,7 +162,7 @@ def _answered(model: Path, problem: CtrProblem, items: Items) -> list[dict[str, 
     (one,) = scorer.passes  # Yes and No are a token each
     train = problem.train
     prefixes = scorer.pieces.prefixes(problem.history)
-    prompts = scorer._prompts(prefixes, train.context, train.item.astype(np.int64), one)
+    prompts = prompts_of(scorer.pieces, prefixes, train.context, train.item.astype(np.int64), one)
     answers = [scorer.verbaliser.no.tolist(), scorer.verbaliser.yes.tolist()]
     return [
         {
@@ -172,6 +179,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=320)
     parser.add_argument("--model", type=Path, help="another decoder than the small Qwen2")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="small")
     parser.add_argument("--quick", action="store_true", help="a first look: few rows")
     options = parser.parse_args()
     if options.quick:
