@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tastebench.ragged import Ragged, spans
+from tastebench.recommenders.seqrec.padding import alike
 from tastebench.training.batches import ShiftedSequences, arranged
 
 
@@ -71,7 +72,9 @@ class Windows:
             last = n - np.argmax(is_target[:, ::-1], axis=1)
             is_target[:, 0] = place[:, 0] == self._offsets[user]
             items = self._items[place].astype(np.int64)
-            yield ItemBatch(items, last + 1, user, items[is_target], is_target)
+            for rows in alike(last + 1):
+                some, marks = (each[rows, : last[rows].max() + 1] for each in (items, is_target))
+                yield ItemBatch(some, last[rows] + 1, user[rows], some[marks], marks)
 
 
 class Pairs:
@@ -97,7 +100,8 @@ class Pairs:
         place = self._draw(rng)
         length = np.minimum(place - self._offsets[self._user[place]], self._length)
         for rows in arranged(length, np.ones_like(length), rng, batch_size):
-            yield self._batch(place[rows], length[rows])
+            for some in alike(length[rows]):
+                yield self._batch(place[rows[some]], length[rows[some]])
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
         """The targets of an epoch, as places in the sequences."""

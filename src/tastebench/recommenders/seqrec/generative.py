@@ -22,6 +22,7 @@ from tastebench.items.trie import Trie
 from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.code_batches import ItemBatch
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
+from tastebench.recommenders.seqrec.padding import asked_together
 from tastebench.training.seeds import torch_seeded
 
 ASKED_TOGETHER = 64  # histories of similar length decoded at once
@@ -144,14 +145,13 @@ class Generative:
         trie = self._trie
         history = queries.history.tail(self._history_length)
         # Similar lengths together: where all are equal, nothing is padded and nothing is masked.
-        order = np.argsort(history.lengths, kind="stable")
+        groups = list(asked_together(history.lengths, ASKED_TOGETHER))
         parts = []
         with torch.inference_mode():
-            for begin in range(0, len(order), ASKED_TOGETHER):
-                rows = order[begin : begin + ASKED_TOGETHER]
+            for rows in groups:
                 user = None if queries.user is None else queries.user[rows]
                 parts.append(self._decode(as_asking(history[rows], user, device), trie, k))
-        return _joined(parts, order, k)
+        return _joined(parts, groups, k)
 
     def _decode(self, asking: Asking, trie: Trie, k: int) -> Ranking:
         network: CodeNetwork = self.network  # type: ignore[assignment]
@@ -166,17 +166,15 @@ class Generative:
         return rank_items(beams, trie, k, whole_ties=True)
 
 
-def _joined(parts: list[Ranking], order: np.ndarray, k: int) -> Ranking:
-    """Lists of some queries each, as long as the longest; row `i` of them is query `order[i]`."""
+def _joined(parts: list[Ranking], groups: list[np.ndarray], k: int) -> Ranking:
+    """Lists of some queries each, as long as the longest; `groups` says which queries."""
     width = max([k, *(part.items.shape[1] for part in parts)])
-    items = np.full((len(order), width), -1, np.int32)
-    scores = np.full((len(order), width), -np.inf, np.float32)
-    begin = 0
-    for part in parts:
-        n, own = part.items.shape
-        rows = order[begin : begin + n]
+    n = sum(len(rows) for rows in groups)
+    items = np.full((n, width), -1, np.int32)
+    scores = np.full((n, width), -np.inf, np.float32)
+    for part, rows in zip(parts, groups, strict=True):
+        own = part.items.shape[1]
         items[rows, :own], scores[rows, :own] = part.items, part.scores
-        begin += n
     return Ranking(items, scores, ties=True)
 
 

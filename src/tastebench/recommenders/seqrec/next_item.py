@@ -20,6 +20,7 @@ from tastebench.contracts import FitReport, Items, Queries, SeqProblem, Trainer
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.objective import Objective
+from tastebench.recommenders.seqrec.padding import alike, asked_together
 from tastebench.recommenders.seqrec.settings import SequenceSettings
 from tastebench.training.batches import SequenceBatch, ShiftedSequences
 from tastebench.training.seeds import torch_seeded
@@ -170,6 +171,7 @@ class NextItem:
 
         def epoch(rng: np.random.Generator) -> Iterator[SequenceBatch]:
             batches = sequences.epoch(rng, self.settings.batch_size)
+            batches = (part for batch in batches for part in little_padded(batch))
             return self._objective.with_draws(batches, rng)
 
         prepared = time.perf_counter() - began
@@ -223,11 +225,10 @@ class NextItem:
         assert self._table is not None and self._catalogue is not None
         history = history.tail(self._history_length)
         lengths = history.lengths
-        # Similar lengths together: most histories are short, and padding costs as much as items.
-        order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+        known = np.flatnonzero(lengths)
         states = torch.zeros(len(history), self._catalogue.shape[1], device=self._device)
-        for begin in range(0, len(order), ASKED_TOGETHER):
-            rows = order[begin : begin + ASKED_TOGETHER]
+        for part in asked_together(lengths[known], ASKED_TOGETHER):
+            rows = known[part]
             padded = history[rows].padded(int(lengths[rows[-1]]), fill=0).astype(np.int64)
             embeddings = self._table[self._tensor(padded)]
             states[self._tensor(rows)] = self.network.last(
@@ -244,3 +245,20 @@ class NextItem:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def little_padded(batch: SequenceBatch) -> Iterator[SequenceBatch]:
+    """The batch, or where one row is far longer than most, its parts: see `alike`."""
+    groups = alike(batch.lengths)
+    if len(groups) == 1:
+        yield batch
+        return
+    of_row = np.concatenate(([0], np.cumsum(batch.is_target.sum(axis=1))))
+    for rows in groups:
+        length = batch.lengths[rows]
+        yield SequenceBatch(
+            inputs=batch.inputs[rows, : length.max()],
+            is_target=batch.is_target[rows, : length.max()],
+            targets=Ragged(batch.targets, of_row)[rows].values,
+            lengths=length,
+        )

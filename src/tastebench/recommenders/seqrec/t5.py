@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.recommenders.seqrec.attention import attend
+from tastebench.recommenders.seqrec.attention import Mask, attend
 from tastebench.training.dropout import Dropout
 
 EPSILON = 1e-6
@@ -36,6 +36,16 @@ class RelativePositions(nn.Module):
         """Places int64 `[q]` and `[k]` to numbers `[heads, q, k]`."""
         ahead = keys - queries[:, None]
         return self.table[bucket(ahead, self.both_ways)].permute(2, 0, 1)
+
+    def between(self, queries: slice, keys: int) -> Tensor:
+        """The same of a stretch of places and of places `0 .. keys - 1`, one after the other.
+
+        A distance is looked up once, not wherever it occurs: row `i` is what row `i + 1` holds, one
+        place further.
+        """
+        ahead = torch.arange(1 - queries.stop, keys - queries.start, device=self.table.device)
+        rows = self.table[bucket(ahead, self.both_ways)].T.unfold(1, keys, 1)
+        return rows.flip(1)
 
 
 def bucket(ahead: Tensor, both_ways: bool) -> Tensor:
@@ -78,14 +88,15 @@ class Attention(nn.Module):
         kv: Tensor = self.kv(x)
         return kv.view(*x.shape[:2], 2, *self.shape)
 
-    def mix(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def mix(self, q: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
         """Attention of queries to keys, `[b, t, hidden]`.
 
         Args:
             q: `[b, t, heads, head_size]`.
             keys: `[b, heads, s, head_size]`.
             values: The same.
-            mask: Added to the scores, or what may be seen; fits `[b, heads, t, s]`.
+            mask: Added to the scores, or what may be seen; fits `[b, heads, t, s]`, or says so of
+                a block of queries.
         """
         out: Tensor = self.out(attend(q, keys, values, mask, scale=1.0))
         return out
@@ -123,8 +134,8 @@ class EncoderLayer(nn.Module):
         self.inner = FeedForward(hidden, inner, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """`[b, t, hidden]` to the same; `mask` is added to the scores."""
+    def forward(self, x: Tensor, mask: Mask) -> Tensor:
+        """`[b, t, hidden]` to the same; `mask` is added to the scores, see `Attention.mix`."""
         normed = self.attention_norm(x)
         q, kv = self.attention.queries(normed), heads_first(self.attention.keys_values(normed))
         x = x + self.dropout(self.attention.mix(q, *kv, mask))
@@ -145,15 +156,15 @@ class DecoderLayer(nn.Module):
         self.inner = FeedForward(hidden, inner, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, encoded: Tensor, seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, encoded: Tensor, seen: Mask) -> Tensor:
         """Items being written, `[b, m, width, hidden]`, to the same.
 
         Args:
             x: `m` items a row; each sees only itself.
             mask: Added to the scores within an item, `[heads, width, width]`.
             encoded: `[b, t, hidden]`.
-            seen: Which of `encoded` each code may see, bool, fits `[b, 1, m * width, t]`; None for
-                all.
+            seen: Which of `encoded` each code may see, bool, fits `[b, 1, m * width, t]`, or says
+                so of a block of codes; None for all.
         """
         each = x.flatten(0, 1)
         normed = self.attention_norm(each)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tastebench.contracts import Items, SeqProblem
 from tastebench.errors import counted
+from tastebench.recommenders.seqrec.attention import Mask, written_down
 from tastebench.recommenders.seqrec.beam_cache import BeamCache
 from tastebench.recommenders.seqrec.code_batches import ItemBatch, Pairs, Windows
 from tastebench.recommenders.seqrec.code_tokens import CodeHeads, CodeTokens
@@ -91,11 +92,7 @@ class TIGERNetwork(nn.Module):
     def encode(self, items: Tensor, length: Tensor, user: Tensor | None) -> Tensor:
         """Right-padded histories int64 `[b, n]` to states `[b, 1 + n * width, hidden]`."""
         embedded = self.users.add_to_first(self.tokens(self.tokens.spell(items)), user)
-        places = torch.arange(embedded.shape[1], device=items.device)
-        mask = self.encoder_places(places, places)
-        unseen = self._unseen(places, length)
-        if unseen is not None:
-            mask = mask.masked_fill(unseen, -torch.inf)
+        mask = self._encoder_mask(embedded.shape[1], length)
         x = self.dropout(embedded)
         for layer in self.encoder:
             x = layer(x, mask)
@@ -121,11 +118,7 @@ class TIGERNetwork(nn.Module):
         later = places > places[:, None]
         mask = self.decoder_places(places, places).masked_fill(later, -torch.inf)
         at = torch.arange(encoded.shape[1], device=items.device)
-        if length is None:
-            own = torch.arange(m, device=items.device).repeat_interleave(width)
-            seen: Tensor | None = at <= own[:, None] * width
-        else:
-            seen = self._within(at, length)
+        seen = self._before(at, b, m) if length is None else self._within(at, length)
         for layer in self.decoder:
             x = layer(x, mask, encoded, seen)
         states: Tensor = self.dropout(self.decoder_norm(x))
@@ -135,6 +128,31 @@ class TIGERNetwork(nn.Module):
         """Reads histories; what is returned decodes the next item."""
         return Decoding(self, asking)
 
+    def _encoder_mask(self, t: int, length: Tensor) -> Mask:
+        """What is added to the scores of the encoder's `t` places."""
+        places = torch.arange(t, device=length.device)
+
+        def of(queries: slice) -> Tensor:
+            near = self.encoder_places.between(queries, t)
+            unseen = self._unseen(places, queries, length)
+            return near if unseen is None else near.masked_fill(unseen, -torch.inf)
+
+        # Made once for all layers, where all of it may exist.
+        pairs = len(length) * self.config.heads * t * t
+        return of(slice(0, t)) if written_down(pairs) else of
+
+    def _before(self, places: Tensor, b: int, m: int) -> Mask:
+        """Which places the codes of `m` items may see: those of the items before their own."""
+        width = self.tokens.width
+
+        def of(queries: slice) -> Tensor:
+            code = torch.arange(queries.start, queries.stop, device=places.device)
+            own = code.div(width, rounding_mode="floor")
+            return places <= own[:, None] * width
+
+        pairs = b * self.config.heads * m * width * len(places)
+        return of(slice(0, m * width)) if written_down(pairs) else of
+
     def _within(self, places: Tensor, length: Tensor) -> Tensor | None:
         """Places that belong to a history, bool `[b, 1, 1, places]`; None where all do."""
         last = length * self.tokens.width
@@ -142,12 +160,12 @@ class TIGERNetwork(nn.Module):
             return None
         return (places <= last[:, None])[:, None, None]
 
-    def _unseen(self, places: Tensor, length: Tensor) -> Tensor | None:
-        """What the encoder's places may not see, fits `[b, heads, places, places]`; None if all."""
+    def _unseen(self, places: Tensor, queries: slice, length: Tensor) -> Tensor | None:
+        """What these of the places may not see, fits `[b, heads, queries, places]`; None if all."""
         if self.config.encoder == "causal":
             # The start is an item of its own; padding comes after everything that sees it.
             item = (places - 1).div(self.tokens.width, rounding_mode="floor")
-            return item > item[:, None]
+            return item > item[queries, None]
         within = self._within(places, length)
         return None if within is None else ~within
 

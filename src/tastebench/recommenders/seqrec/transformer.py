@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastebench.recommenders.seqrec.attention import attend
+from tastebench.recommenders.seqrec.attention import attend, in_blocks
 from tastebench.training.dropout import Dropout
 
 if TYPE_CHECKING:
@@ -240,14 +240,17 @@ class Block(nn.Module):
         mask = None if visible is None else visible[:, None, None, :]
         if not (self.training and self.attention_dropout):
             return attend(q, k, v, mask, causal=mask is None)
-        q = q.transpose(1, 2)
-        if self.dropped is not None:
-            mixed = _attention(q, k, v, mask, self.dropped)
-        else:
-            mixed = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=self.attention_dropout, is_causal=mask is None
-            )
+        mixed = in_blocks(self._dropping, q.transpose(1, 2), k, v, mask, causal=mask is None)
         return mixed.transpose(1, 2).flatten(2)
+
+    def _dropping(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
+    ) -> Tensor:
+        if self.dropped is not None:
+            return _attention(q, k, v, mask, self.dropped)
+        return functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=self.attention_dropout, is_causal=causal
+        )
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:

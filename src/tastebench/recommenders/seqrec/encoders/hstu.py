@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tastebench.errors import UsageError
+from tastebench.recommenders.seqrec.attention import over_queries, written_down
 from tastebench.recommenders.seqrec.encoders.transformer import check_length
 from tastebench.recommenders.seqrec.transformer import INIT_STD
 from tastebench.training.dropout import Dropout
@@ -63,7 +65,7 @@ class HSTU(nn.Module):
         bias: Bias = "position",
     ) -> None:
         super().__init__()
-        self.length, self.bias = length, bias
+        self.length, self.bias, self.heads = length, bias, heads
         distances = {"none": 0, "reference": 2 * length - 1}.get(bias, length)
         gaps = TIME_BUCKETS + 1 if bias in ("position+time", "reference") else 0
         inner = heads * value_width, heads * key_width
@@ -85,36 +87,61 @@ class HSTU(nn.Module):
             UsageError: The sequences are too long, or times are missing.
         """
         check_length(embeddings, self.length)
-        position = torch.arange(embeddings.shape[1], device=embeddings.device)
-        distance = position[:, None] - position
-        seen = distance >= 0
-        n = self.length if self.bias == "reference" else seen.sum(dim=1, keepdim=True)
-        rows = self._rows(distance, times)
+        if times is None and self.bias == "position+time":
+            raise UsageError("an HSTU with a bias for times was given sequences without times")
+        b, length = embeddings.shape[:2]
+        n_pairs = b * self.heads * length * length
+
+        def of(part: slice) -> _Pairs:
+            return self._pairs(length, part, embeddings.device, times)
+
+        # Made once for all units, where all of it may exist.
+        pairs = of(slice(0, length)) if written_down(n_pairs) else of
         states = embeddings
         for unit in self.units:
-            states = unit(states, seen / n, *rows)
+            states = unit(states, pairs, n_pairs)
         return states
 
-    def _rows(self, distance: Tensor, times: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """For every pair, where the biases of distance and time stand; None where none is added."""
+    def _pairs(
+        self, length: int, part: slice, device: torch.device, times: Tensor | None
+    ) -> _Pairs:
+        """What is the same for all units of these positions and every position."""
+        position = torch.arange(length, device=device)
+        distance = position[part, None] - position
+        seen = distance >= 0
         if self.bias == "reference":
-            return (None, None) if times is None else (distance + self.length - 1, buckets(times))
+            share = seen / self.length
+            if times is None:
+                return _Pairs(share, None, None)
+            return _Pairs(share, distance + self.length - 1, buckets(times, part))
+        share = seen / seen.sum(dim=1, keepdim=True)
         if self.bias == "none":
-            return None, None
-        if self.bias == "position":
-            return distance.clamp(min=0), None
-        if times is None:
-            raise UsageError("an HSTU with a bias for times was given sequences without times")
-        return distance.clamp(min=0), buckets(times)
+            return _Pairs(share, None, None)
+        gap = None if times is None or self.bias == "position" else buckets(times, part)
+        return _Pairs(share, distance.clamp(min=0), gap)
 
 
-def buckets(times: Tensor) -> Tensor:
-    """The bucket of the time between every two positions, int64 `[b, l, l]`.
+class _Pairs(NamedTuple):
+    """Of some positions `n` and all that they may look at.
+
+    Attributes:
+        share: `1 / n_i`, or 0 where masked, `[n, l]`.
+        distance, gap: Where the biases of distance and time stand, `[n, l]` and `[b, n, l]`; None
+            where none is added.
+    """
+
+    share: Tensor
+    distance: Tensor | None
+    gap: Tensor | None
+
+
+def buckets(times: Tensor, part: slice = slice(None)) -> Tensor:
+    """The bucket of the time between positions `part` and all positions, int64 `[b, n, l]`.
 
     `floor(ln(max(|t_i - t_j|, 1)) / 0.301)`, at most 128. Both are times of items that were seen:
     the public code counts from the item that is to be predicted, whose time nobody knows yet.
     """
-    between = (times[:, :, None] - times[:, None, :]).abs().clamp(min=1)
+    between = (times[:, part, None] - times[:, None, :]).abs().clamp(min=1)
     bucket = torch.log(between.double()).div(BUCKET).floor().long()
     return bucket.clamp(max=TIME_BUCKETS)
 
@@ -152,20 +179,31 @@ class _Unit(nn.Module):
         nn.init.xavier_uniform_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(
-        self, x: Tensor, share: Tensor, distance: Tensor | None, gap: Tensor | None
-    ) -> Tensor:
-        """`[b, l, width]` to the same; `share` `[l, l]` is `1 / n_i`, or 0 where masked."""
+    def forward(self, x: Tensor, pairs: _Pairs | Callable[[slice], _Pairs], n_pairs: int) -> Tensor:
+        """`[b, l, width]` to the same; `pairs` of all positions, or of a block of them."""
         normed = functional.layer_norm(x, x.shape[-1:], eps=EPSILON)
         inner = functional.silu(normed @ self.into)
         gate, v, q, k = torch.split(inner, self.parts, dim=-1)
         v, q, k = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (v, q, k))
-        scores = q @ k.mT
-        if distance is not None and self.distances is not None:
-            scores = scores + self.distances[distance]
-        if gap is not None and self.gaps is not None:
-            scores = scores + self.gaps[gap][:, None]
-        mixed = ((functional.silu(scores) * share) @ v).transpose(1, 2).flatten(2)
+        if isinstance(pairs, _Pairs):
+            mixed = self._mixed(q, k, v, pairs)
+        else:
+            mixed = over_queries(
+                lambda part: self._mixed(q[:, :, part], k, v, pairs(part)),
+                x.shape[1],
+                n_pairs,
+                dim=2,
+            )
+        mixed = mixed.transpose(1, 2).flatten(2)
         mixed = functional.layer_norm(mixed, mixed.shape[-1:], eps=EPSILON)
         added: Tensor = x + self.out(self.dropout(gate * mixed))
         return added
+
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, pairs: _Pairs) -> Tensor:
+        """Attention without softmax, `[b, heads, n, d]`."""
+        scores = q @ k.mT
+        if pairs.distance is not None and self.distances is not None:
+            scores = scores + self.distances[pairs.distance]
+        if pairs.gap is not None and self.gaps is not None:
+            scores = scores + self.gaps[pairs.gap][:, None]
+        return (functional.silu(scores) * pairs.share) @ v

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -79,16 +81,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
     """
     if k.shape[2] != q.shape[2]:
         k, v = (t.repeat_interleave(q.shape[2] // k.shape[2], dim=2) for t in (k, v))
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     if not dropout:
-        return attention.attend(q, k.transpose(1, 2), v.transpose(1, 2), causal=True)
-    mixed = functional.scaled_dot_product_attention(
-        q.transpose(1, 2),
-        k.transpose(1, 2),
-        v.transpose(1, 2),
-        dropout_p=dropout,
-        is_causal=True,
-    )
+        return attention.attend(q.transpose(1, 2), k, v, causal=True)
+    mixed = attention.in_blocks(partial(_dropping, dropout=dropout), q, k, v, causal=True)
     return mixed.transpose(1, 2).flatten(2)
+
+
+def _dropping(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, *, dropout: float
+) -> Tensor:
+    return functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal
+    )
 
 
 def check_length(embeddings: Tensor, longest: int) -> None:
