@@ -73,9 +73,19 @@ def log_probability(table: Table, user: int, path: Path, paths: list[Path], over
     return total
 
 
-def plain_search(table: Table, user: int, paths: list[Path], beams: int, over: str):
+def plain_search(
+    table: Table,
+    user: int,
+    paths: list[Path],
+    beams: int,
+    over: str,
+    wanted: set[Path] | None = None,
+):
     """Beam search as one would write it down: lists of (log-probability, path)."""
     distinct = set(paths)
+    leads = {p[:i] for p in (distinct if wanted is None else wanted) for i in range(len(p) + 1)}
+    if not leads:
+        return []
     kept = [(0.0, ())]
     for level in range(max(len(p) for p in paths)):
         grown = []
@@ -90,6 +100,7 @@ def plain_search(table: Table, user: int, paths: list[Path], beams: int, over: s
             grown += [
                 (score + log_probability(table, user, child, paths, over) - before, child)
                 for child in children
+                if child in leads
             ]
         kept = sorted(grown, key=lambda one: (-one[0], one[1]))[:beams]
     return kept
@@ -168,6 +179,38 @@ def test_few_beams_are_those_of_the_plain_search(codes, seed, width, over):
             [score for score, _ in actual], [score for score, _ in expected], atol=1e-5
         )
         assert not beams.invalid.any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    catalogues(),
+    st.integers(0, 999),
+    st.integers(1, 6),
+    st.sampled_from(["children", "level"]),
+    st.floats(0, 1),
+)
+def test_what_is_left_out_takes_no_beam(codes, seed, width, over, share):
+    """As many others are found as if it were not there, with the scores that they have anyway."""
+    trie, paths = Trie.of(codes), paths_of(codes)
+    drawn = np.random.default_rng(seed).random((3, len(codes))) < share
+    user, item = (torch.from_numpy(a) for a in np.nonzero(drawn))
+    gone = trie.without(torch.cat([user, user]), torch.cat([item, item]))  # seen twice
+    table = Table(trie.sizes, seed)
+    beams = search(table.step(3), trie, 3, width, over=over, gone=gone)
+    ranking = rank_items(beams, trie, 4 + gone.spare, whole_ties=True)
+    for who in range(3):
+        wanted = {path for path, out in zip(paths, drawn[who], strict=True) if not out}
+        expected = plain_search(table, who, paths, width, over, wanted)
+        actual = found(beams, who)
+        assert len(actual) == min(width, len(wanted))
+        assert [path for _, path in actual] == [path for _, path in expected]
+        np.testing.assert_allclose(
+            [score for score, _ in actual], [score for score, _ in expected], atol=1e-5
+        )
+        kept = [i for i in ranking.items[who].tolist() if i >= 0 and not drawn[who, i]]
+        reached = {path for _, path in actual}
+        there = sum(path in reached for path, out in zip(paths, drawn[who], strict=True) if not out)
+        assert len(kept) >= min(4, there)
 
 
 @settings(max_examples=60, deadline=None)
@@ -481,6 +524,22 @@ def test_a_search_that_cannot_be_meant_is_refused():
         search(step, trie, 1, 2, mode="constraint")
     with pytest.raises(UsageError, match="no beam search 'parents'"):
         search(step, trie, 1, 2, over="parents")
+    gone = trie.without(torch.tensor([0]), torch.tensor([1]))
+    with pytest.raises(UsageError, match="a free beam search goes anywhere"):
+        search(step, trie, 1, 2, mode="free", gone=gone)
+
+
+def test_who_gets_nothing_more_is_not_asked_about():
+    trie = Trie.of(TREE)
+    every = torch.arange(trie.n_items)
+    for codes in (TREE, np.array([[2, 1]])):
+        trie = Trie.of(codes)
+        every = torch.arange(trie.n_items)
+        table = Table(trie.sizes)
+        beams = search(table.step(1), trie, 1, 4, gone=trie.without(0 * every, every))
+        assert table.asked == []
+        assert beams.score.tolist() == [[-INFINITE]] and beams.node.tolist() == [[-1]]
+        assert rank_items(beams, trie, 2).items.tolist() == [[-1, -1]]
 
 
 def test_no_users_have_empty_lists():

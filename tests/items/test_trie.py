@@ -110,6 +110,30 @@ def test_children_and_lone_leaves_are_those_of_the_paths(codes: np.ndarray):
         assert to == [-1 if child is None else child for child in expected]
 
 
+@settings(max_examples=100, deadline=None)
+@given(catalogues(), st.integers(0, 999))
+def test_what_is_gone_is_what_leads_to_nothing_that_is_left(codes: np.ndarray, seed: int):
+    trie = Trie.of(codes)
+    paths = [[c for c in row if c >= 0] for row in codes.tolist()]
+    out = np.random.default_rng(seed).random((2, len(paths))) < 0.6
+    user, item = (torch.from_numpy(a) for a in np.nonzero(out))
+    gone = trie.without(user.flip(0), item.flip(0))
+    spare = []
+    for who in range(2):
+        left = [path for path, o in zip(paths, out[who], strict=True) if not o]
+        spare.append(sum(o and path in left for path, o in zip(paths, out[who], strict=True)))
+        for path in paths:
+            for end in range(len(path) + 1):
+                node = walk(trie, path[:end])
+                nothing = not any(other[:end] == path[:end] for other in left)
+                at = gone.at(torch.tensor(who), torch.tensor(node))
+                assert bool(at) is nothing
+    assert gone.spare == max(spare)
+    for each, path in zip(trie.lineage(torch.arange(len(paths))).tolist(), paths, strict=True):
+        nodes = [walk(trie, path[:end]) for end in range(len(path) + 1)]
+        assert each == nodes + [-1] * (len(trie.sizes) - len(path))
+
+
 def test_sizes_may_be_wider_than_what_occurs():
     assert Trie.of(CODES, sizes=(256, 256, 8)).sizes == (256, 256, 8)
 

@@ -281,3 +281,24 @@ def test_excluded_items_leave_generated_lists_and_the_rest_moves_up() -> None:
     ranking = top_k(Lists(), asked(2), 4, 5, exclude=Ragged.from_lists([[4, 0], [1]]))
     assert ranking.items.tolist() == [[2, -1, 3, -1], [0, 2, 3, -1]]
     assert ranking.scores[0].tolist() == [3, 2, 1, -np.inf]
+
+
+def test_who_can_leave_items_out_is_told_which() -> None:
+    class Others:
+        def generate(self, queries: Queries, k: int) -> Ranking:
+            items = np.tile(np.arange(k, dtype=np.int32), (len(queries), 1))
+            return Ranking(items, np.zeros(items.shape, np.float32))
+
+        def generate_without(self, queries: Queries, k: int, exclude: Ragged) -> Ranking:
+            assert (k, exclude.to_lists()) == (3, [[0, 7], [], [1]])
+            # An excluded one comes nevertheless, and has cost nobody a slot.
+            items = np.array([[1, 7, 2, 3], [0, 1, 2, -1], [5, 0, 2, -1]], np.int32)
+            scores = np.where(items < 0, -np.inf, -np.arange(4)).astype(np.float32)
+            return Ranking(items, scores)
+
+    exclude = Ragged.from_lists([[0, 7], [], [1]])
+    found = top_k(Others(), asked(3), 3, 9, exclude=exclude)
+    assert found.items.tolist() == [[1, 2, 3], [0, 1, 2], [5, 0, 2]]
+    assert found.scores[0].tolist() == [0, -2, -3]
+    nobody = Ragged.from_lists([[], [], []])
+    assert top_k(Others(), asked(3), 3, 9, exclude=nobody).items.tolist() == [[0, 1, 2]] * 3

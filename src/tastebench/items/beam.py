@@ -26,7 +26,7 @@ from torch import Tensor
 
 from tastebench.contracts import Ranking
 from tastebench.errors import ProtocolError, UsageError, did_you_mean
-from tastebench.items.trie import Trie
+from tastebench.items.trie import Gone, Trie
 
 Mode = Literal["constrained", "free"]
 Over = Literal["children", "level"]
@@ -79,6 +79,7 @@ def search(
     mode: Mode = "constrained",
     over: Over = "children",
     device: torch.device | str | None = None,
+    gone: Gone | None = None,
 ) -> Beams:
     """The most probable paths for each of `b` users.
 
@@ -93,6 +94,9 @@ def search(
             node, or all codes of the `level`, so that a path has the score that it has in a free
             search.
         device: Where the network computes; None for where the trie lies.
+        gone: What each user may not get (`Trie.without`), on that device; for constrained searches.
+            No beam goes there, so that as many others are found, with the scores that they have
+            anyway.
 
     Returns:
         `[b, k]` slots, `k` at most `beams`.
@@ -101,10 +105,10 @@ def search(
         UsageError: No beams, or no such mode.
         ProtocolError: Logits of another shape, NaN or infinite.
     """
-    _check(b, beams, mode, over)
+    _check(b, beams, mode, over, gone)
     trie = trie if device is None else trie.to(device)
     free, jumps = mode == "free", mode == "constrained" and over == "children"
-    kept = _roots(trie, b, free=free, jumps=jumps)
+    kept = _roots(trie, b, free=free, jumps=jumps, gone=gone)
     unsound = torch.zeros(b, dtype=torch.bool, device=trie.device)
     for level, size in enumerate(trie.sizes):
         unfinished = _unfinished(trie, kept)
@@ -119,6 +123,8 @@ def search(
             scores = _children(trie, kept.node.gather(1, rows), asked, logits, over)
         # A softmax of what is NaN or infinite is NaN in every place.
         unsound |= (asked & scores[..., 0].isnan()).any(dim=1)
+        if gone is not None:
+            scores = _allowed(trie, kept.node.gather(1, rows), scores, gone)
         scores = scores + kept.score.gather(1, rows)[..., None]
         most = beams if free else min(beams, trie.widths[level])
         picked = _best(scores, rows, kept.score.masked_fill(unfinished, -torch.inf), most)
@@ -205,19 +211,28 @@ class _Picked:
     score: Tensor
 
 
-def _check(b: int, beams: int, mode: Mode, over: Over) -> None:
+def _check(b: int, beams: int, mode: Mode, over: Over, gone: Gone | None) -> None:
     if b < 0 or beams < 1:
         raise UsageError(f"cannot search with {beams} beams for {b} users", fix="use 1 or more")
     for name, known in ((mode, get_args(Mode)), (over, get_args(Over))):
         if name not in known:
             raise UsageError(f"no beam search {name!r}", fix=did_you_mean(name, known))
+    if mode == "free" and gone is not None:
+        raise UsageError(
+            "a free beam search goes anywhere, also to items that are left out",
+            fix="leave them out of what it found, or search constrained",
+        )
 
 
-def _roots(trie: Trie, b: int, *, free: bool, jumps: bool) -> _Beginnings:
+def _roots(trie: Trie, b: int, *, free: bool, jumps: bool, gone: Gone | None) -> _Beginnings:
     start = torch.zeros(b, 1, dtype=torch.int64, device=trie.device)
     node = torch.where(trie.only_leaf[start] >= 0, trie.only_leaf[start], 0) if jumps else start
     path = start.new_full((b, 1, len(trie.sizes)), -1) if free else None
-    return _Beginnings(node, start.to(torch.float32), start, start, path)
+    score = start.to(torch.float32)
+    if gone is not None:  # all of somebody's items
+        nothing = gone.at(torch.arange(b, device=trie.device)[:, None], start)
+        node, score = node.masked_fill(nothing, -1), score.masked_fill(nothing, -torch.inf)
+    return _Beginnings(node, score, start, start, path)
 
 
 def _unfinished(trie: Trie, kept: _Beginnings) -> Tensor:
@@ -265,6 +280,14 @@ def _children(trie: Trie, node: Tensor, asked: Tensor, logits: Tensor, over: Ove
         return logits.log_softmax(dim=2).gather(2, code).masked_fill_(outside, -torch.inf)
     own = logits.gather(2, code).masked_fill_(outside, -torch.inf)
     return own.log_softmax(dim=2).masked_fill_(outside, -torch.inf)
+
+
+def _allowed(trie: Trie, node: Tensor, scores: Tensor, gone: Gone) -> Tensor:
+    """The scores of the children of each node, `[b, r, w]`, -inf for those that are gone."""
+    user = torch.arange(len(node), device=node.device)[:, None, None]
+    column = torch.arange(scores.shape[2], device=node.device)
+    child = trie.first_edge[node.clamp(min=0)][..., None] + column + 1
+    return scores.masked_fill(gone.at(user, child), -torch.inf)
 
 
 def _best(scores: Tensor, rows: Tensor, ended: Tensor, most: int) -> _Picked:

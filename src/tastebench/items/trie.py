@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -121,6 +122,59 @@ class Trie:
         """Codes of leaves of any shape, `[..., levels]`; -1 after the end, and for a leaf of -1."""
         owner = self.item[self.first_item[leaves.clamp(min=0)].clamp(max=self.n_items - 1)]
         return self.codes[owner].masked_fill((leaves < 0)[..., None], -1)
+
+    @cached_property
+    def n_below(self) -> Tensor:
+        """Items whose path goes through or ends at each node, int64 `[n_nodes]`."""
+        nodes = self.lineage(torch.arange(self.n_items, device=self.device))
+        return torch.bincount(nodes[nodes >= 0], minlength=self.n_nodes)
+
+    def lineage(self, items: Tensor) -> Tensor:
+        """Nodes of the paths of items `[n]` from the root on, int64 `[n, 1 + levels]`; -1 after."""
+        nodes = [torch.zeros_like(items)]
+        for code in self.codes[items].unbind(dim=1):
+            node = self.child_of(nodes[-1], code.clamp(min=0))
+            nodes.append(node.masked_fill(code < 0, -1))
+        return torch.stack(nodes, dim=1)
+
+    def without(self, user: Tensor, item: Tensor) -> Gone:
+        """What is left of the tree for users who are to get some items no more.
+
+        Args:
+            user: Counted from 0, int64 `[n]`, in any order.
+            item: What each of these users does not get, int64 `[n]`; may repeat.
+        """
+        pairs = torch.unique(user * self.n_items + item)
+        user, nodes = pairs // self.n_items, self.lineage(pairs % self.n_items)
+        every = (user[:, None] * self.n_nodes + nodes)[nodes >= 0]
+        key, count = torch.unique(every, return_counts=True)
+        gone = Gone(self.n_nodes, key[count == self.n_below[key % self.n_nodes]])
+        stays = ~gone.at(user, nodes.amax(dim=1))  # the item does, its path does not
+        spare = int(torch.bincount(user[stays]).max()) if bool(stays.any()) else 0
+        return replace(gone, spare=spare)
+
+
+@dataclass(frozen=True, eq=False)
+class Gone:
+    """Nodes of a trie with no item below that a user may still get.
+
+    Attributes:
+        n_nodes: Nodes of the trie.
+        key: `user * n_nodes + node` of each such node, int64, ascending.
+        spare: Items at most that some user does not get, but others of the same path.
+    """
+
+    n_nodes: int
+    key: Tensor
+    spare: int = 0
+
+    def at(self, user: Tensor, node: Tensor) -> Tensor:
+        """Which of these nodes are gone for these users, bool, of the shape of both together."""
+        wanted = user * self.n_nodes + node
+        if not len(self.key):
+            return torch.zeros_like(wanted, dtype=torch.bool)
+        place = torch.searchsorted(self.key, wanted).clamp(max=len(self.key) - 1)
+        return self.key[place] == wanted
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ a block differently from the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,18 @@ TOP_BUDGET = 2**22
 MIN_QUERIES, MAX_QUERIES = 16, 1024
 """Batch limits. Fewer queries leave matrix products idle; more make a recommender that holds whole
 histories (queries x length x width numbers) outgrow the scores themselves."""
+
+
+@runtime_checkable
+class GeneratesOthers(Protocol):
+    """Decodes items, and can be told which ones are not wanted."""
+
+    def generate_without(self, queries: Queries, k: int, exclude: Ragged) -> Ranking:
+        """As `GeneratesItems.generate`: `k` items beside the excluded ones, if there are.
+
+        Excluded items may still come, as long as they cost no other its slot.
+        """
+        ...
 
 
 def rank_targets(
@@ -113,9 +125,8 @@ def top_k(
 ) -> Ranking:
     """The `k` best items of every query; among equal scores the lower item index comes first.
 
-    Excluded items are left out; slots for which there is no item hold -1. A recommender that
-    generates need not know what is excluded: it is asked for as many items more as anyone has
-    excluded ones, and what follows an excluded item moves up.
+    Excluded items are left out; slots for which there is no item hold -1. How a recommender that
+    generates comes by as many others: see `generated`.
 
     Raises:
         ProtocolError: As `rank_targets`.
@@ -143,9 +154,16 @@ def generated(
 ) -> Ranking:
     """At least `k` generated items of every query, if there are, excluded ones left out.
 
-    The lists are not cut: what is tied with the last of the `k` still follows it.
+    The lists are not cut: what is tied with the last of the `k` still follows it. A recommender
+    need not know what is excluded: then it is asked for as many items more as anyone has excluded
+    ones, and what follows an excluded item moves up. One that can is told (`GeneratesOthers`): a
+    search that keeps a few paths would spend them on what nobody is to get.
     """
-    spare = 0 if exclude is None else int(exclude.lengths.max(initial=0))
+    if exclude is None or not len(exclude.values):
+        return recommender.generate(queries, min(k, n_items))
+    if isinstance(recommender, GeneratesOthers):
+        return _without(recommender.generate_without(queries, min(k, n_items), exclude), exclude)
+    spare = int(exclude.lengths.max())
     return _without(recommender.generate(queries, min(k + spare, n_items)), exclude)
 
 

@@ -16,6 +16,7 @@ from tastebench.recommenders import get_recommender
 from tastebench.recommenders.seqrec.code_batches import Pairs, Windows
 from tastebench.recommenders.seqrec.generative import Asking, Generative
 from tastebench.recommenders.seqrec.sid_sasrec_network import SIDSASRecNetwork
+from tastebench.tasks.rank import generated
 from tastebench.training.fit import FabricTrainer
 
 # Paths of two lengths; items 2 and 9 share one. The tree is dense, so that every level is asked.
@@ -125,6 +126,42 @@ def test_items_of_one_path_tie(case: str) -> None:
     place = [int(np.flatnonzero(found.items[0] == item)[0]) for item in (2, 9)]
     assert place[1] == place[0] + 1
     assert found.scores[0, place[0]] == found.scores[0, place[1]]
+
+
+@every_case
+@pytest.mark.parametrize("beams", [4, 64])
+def test_seen_items_leave_their_slots_to_others(case: str, beams: int) -> None:
+    """Wide beams: the ranking of all unseen items. Few: as many items as there are beams."""
+    recommender = fitted(case, walks(40), beams=beams, lr=0.01, epochs=3)
+    histories = [[3, 4, 5], [], [2, 7, 2], list(range(1, N_ITEMS))]
+    seen = Ragged.from_lists(histories)
+    found = generated(recommender, asking(*histories), 4, N_ITEMS, exclude=seen)
+    for row, history in enumerate(histories):
+        left = sorted(set(range(N_ITEMS)) - set(history))
+        items = found.items[row][found.items[row] >= 0]
+        assert len(items) >= min(4, len(left))
+        assert set(items) <= set(left) and len(set(items)) == len(items)
+        latest = history[-LENGTH:]
+        wanted = {item: scored(recommender.network, latest, item, "children") for item in left}
+        np.testing.assert_allclose(
+            found.scores[row][: len(items)], [wanted[item] for item in items], rtol=1e-4, atol=1e-5
+        )
+        if beams == 64:
+            best = sorted(wanted.values(), reverse=True)[: len(items)]
+            np.testing.assert_allclose(found.scores[row][: len(items)], best, rtol=1e-4, atol=1e-5)
+    # Who only looks at what was found afterwards loses what four beams did not go to.
+    plain = recommender.generate(asking(*histories), N_ITEMS)
+    if beams == 4:
+        assert not set(plain.items[3][plain.items[3] >= 0]) <= {0}
+
+
+@every_case
+def test_free_beams_lose_slots_to_seen_items(case: str) -> None:
+    recommender = fitted(case, decoding="free", beams=64)
+    seen = Ragged.from_lists([[3, 4, 5]])
+    found = generated(recommender, asking([3, 4, 5]), 30, N_ITEMS, exclude=seen)
+    assert not np.isin(found.items, [3, 4, 5]).any()
+    assert (found.items[np.isfinite(found.scores)] < 0).any()
 
 
 @every_case

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tastebench.contracts import FitReport, Items, Queries, Ranking, SeqProblem, Trainer
 from tastebench.errors import UsageError
 from tastebench.items.beam import Step, rank_items, search
-from tastebench.items.trie import Trie
+from tastebench.items.trie import Gone, Trie
 from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.code_batches import ItemBatch
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
@@ -136,6 +136,25 @@ class Generative:
         Raises:
             UsageError: `fit` was not called, or the queries hold no histories.
         """
+        return self._generate(queries, k, None)
+
+    def generate_without(self, queries: Queries, k: int, exclude: Ragged) -> Ranking:
+        """The same where items that are left out take no beam: `k` others, if there are.
+
+        All others have the scores that `generate` gives them. In free decoding nothing keeps a path
+        from going where it wants, so there may be fewer.
+
+        Args:
+            queries: As in `generate`.
+            k: Slots of a list beside those of items that are left out and have come nevertheless:
+                those that share their path with another.
+            exclude: Items that are left out, one list a query.
+        """
+        if self.settings.decoding == "free":
+            return self._generate(queries, k + int(exclude.lengths.max(initial=0)), None)
+        return self._generate(queries, k, exclude)
+
+    def _generate(self, queries: Queries, k: int, exclude: Ragged | None) -> Ranking:
         device = next(self.network.parameters()).device
         if queries.history is None:
             raise UsageError(f"{self.name} needs histories to say what comes next")
@@ -150,10 +169,11 @@ class Generative:
         with torch.inference_mode():
             for rows in groups:
                 user = None if queries.user is None else queries.user[rows]
-                parts.append(self._decode(as_asking(history[rows], user, device), trie, k))
+                out = None if exclude is None else _gone(trie, exclude[rows])
+                parts.append(self._decode(as_asking(history[rows], user, device), trie, k, out))
         return _joined(parts, groups, k)
 
-    def _decode(self, asking: Asking, trie: Trie, k: int) -> Ranking:
+    def _decode(self, asking: Asking, trie: Trie, k: int, gone: Gone | None) -> Ranking:
         network: CodeNetwork = self.network  # type: ignore[assignment]
         beams = search(
             network.read(asking),
@@ -162,8 +182,15 @@ class Generative:
             self.settings.beams,
             mode=self.settings.decoding,
             over=self.settings.renormalise,
+            gone=gone,
         )
-        return rank_items(beams, trie, k, whole_ties=True)
+        return rank_items(beams, trie, k + (gone.spare if gone else 0), whole_ties=True)
+
+
+def _gone(trie: Trie, exclude: Ragged) -> Gone:
+    """What is left out, a list a user."""
+    user, item = (torch.from_numpy(a.astype(np.int64)) for a in (exclude.rows, exclude.values))
+    return trie.without(user.to(trie.device), item.to(trie.device))
 
 
 def _joined(parts: list[Ranking], groups: list[np.ndarray], k: int) -> Ranking:
