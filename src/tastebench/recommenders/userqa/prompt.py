@@ -1,0 +1,136 @@
+"""How a language model is asked about a user: prompts as data, in files, by name and language."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.files import hash_json
+
+NUMBER, ITEM, QUESTION, LABEL, OPTION = "{n}", "{item}", "{question}", "{label}", "{option}"
+
+
+class QaPrompt(BaseModel):
+    """What a model is told, in the order of the fields.
+
+    What stands in a place is never searched for places itself, so braces in a title are braces.
+
+    Attributes:
+        name, version: Together its public name, e.g. `user-en-v1`.
+        language: Of its words, as in `Questions.language`.
+        system: The role; None for none.
+        history: Before the user's events in words.
+        entry: One of them; holds ` {item}`, and `{n}` before it or not.
+        empty: What stands for the events of a user who has none.
+        vectors: In place of all three where the user is given as vectors before the prompt.
+        question: Holds ` {question}`.
+        option: One option; holds ` {option}` and `{label}` before it.
+        answer: Asks for the answer; blanks at its end belong to the answer.
+        labels: What the options are called, which is what the model answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(ge=1)
+    language: str = "en"
+    system: str | None = None
+    history: str = ""
+    entry: str
+    empty: str = ""
+    vectors: str = ""
+    question: str
+    option: str
+    answer: str = ""
+    labels: tuple[str, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _has_its_places(self) -> Self:
+        for field, place in (("entry", ITEM), ("question", QUESTION), ("option", OPTION)):
+            text: str = getattr(self, field)
+            # A text is read with the blank before it, the same in every place.
+            if text.count(place) != 1 or f" {place}" not in text:
+                raise ValueError(f"{field} needs {place} once, with a blank before it")
+        if self.option.partition(OPTION)[0].count(LABEL) != 1:
+            raise ValueError(f"option needs {LABEL} once, before {OPTION}")
+        if NUMBER in self.entry.partition(ITEM)[2]:
+            raise ValueError(f"entry has {NUMBER} only before {ITEM}")
+        if len(set(self.labels)) < len(self.labels) or not all(map(str.strip, self.labels)):
+            raise ValueError("labels must be different words")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Name and version, e.g. `user-en-v1`."""
+        return f"{self.name}-v{self.version}"
+
+    @property
+    def hash(self) -> str:
+        """Identifies every word of it, 16 hex digits."""
+        return hash_json(self.model_dump(mode="json"))
+
+
+def around(template: str, place: str) -> tuple[str, str]:
+    """What stands before and behind a place, the blank before it left out.
+
+    >>> around("Question: {question}!", QUESTION)
+    ('Question:', '!')
+    """
+    before, _, after = template.partition(place)
+    return before.removesuffix(" "), after
+
+
+def get_qa_prompt(name: str, language: str = "en") -> QaPrompt:
+    """The prompt called `name`, or in a YAML file of that path; `auto` is the language's own.
+
+    Raises:
+        UsageError: No such prompt, or none of that language.
+        DataError: The file is no prompt.
+    """
+    known = qa_prompt_names()
+    wanted = f"user-{language}-v1" if name == "auto" else name
+    if wanted in known:
+        return _read(wanted, (files(__package__) / "prompts" / f"{wanted}.yaml").read_text("utf-8"))
+    if name == "auto":
+        raise UsageError(
+            f"no prompt asks in the language {language!r}: {', '.join(known)}",
+            fix="prompt: the path of a YAML file of yours",
+        )
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _read(str(path), path.read_text(encoding="utf-8"))
+    raise UsageError(
+        f"no prompt {name!r}: {did_you_mean(name, known)}",
+        fix="name one of them, or the path of a YAML file of yours",
+    )
+
+
+def qa_prompt_names() -> list[str]:
+    """The prompts that are shipped, by the alphabet."""
+    folder = files(__package__) / "prompts"
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
+
+
+def _read(where: str, text: str) -> QaPrompt:
+    import yaml
+
+    try:
+        return QaPrompt.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise DataError(
+            f"this is no prompt for questions about users: {_first(error)}",
+            where=where,
+            fix="compare with user-en-v1",
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error).replace("\n", " ")
+    fault = error.errors()[0]
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}: {fault['msg']}" if place else fault["msg"]

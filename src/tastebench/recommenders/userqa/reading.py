@@ -1,0 +1,235 @@
+"""The language model that answers: how it is given questions, trained on them and asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tastebench.contracts import Answers, Questions
+from tastebench.encoders.catalog import language_model
+from tastebench.errors import UsageError
+from tastebench.lm.headed import load_headed
+from tastebench.lm.load import choose_device, ready
+from tastebench.lm.lora import keep_trained_only
+from tastebench.lm.padded import Padded
+from tastebench.lm.partly import PartlyTrained, adapters
+from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, last_places, logits_of
+from tastebench.lm.states import sample_of
+from tastebench.ragged import Ragged
+from tastebench.recommenders.llm.pieces import concatenated, repeated
+from tastebench.recommenders.userqa.layout import Layout, make_layout
+from tastebench.recommenders.userqa.prompt import get_qa_prompt
+from tastebench.recommenders.userqa.settings import ReaderSettings, in_chat, length_of
+from tastebench.recommenders.userqa.soft import SoftHeaded
+
+Tune = Literal["none", "lora", "full"]
+
+ANSWERED, UNPARSED = "answered", "unparsed"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """Which of the reader's weights are trained, as `tastebench.lm.partly` asks for it."""
+
+    tune: Tune
+    lora_rank: int
+    lora_alpha: int
+    lora_dropout: float
+    targets: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Training questions in tokens, each with its answer.
+
+    Attributes:
+        texts: Prompt, label and end, soft tokens not among them.
+        user: Whom each is about, int64 `[n]`.
+        cut: Questions that were shortened.
+    """
+
+    texts: Padded
+    user: np.ndarray
+    cut: int
+
+
+class QaReader:
+    """A causal language model that answers questions about users.
+
+    Args:
+        config: Which model and how it is asked.
+        tune: What of it is trained.
+        language: Of the questions.
+
+    Raises:
+        UsageError: The model does not continue texts, or its labels are no tokens.
+        DataError: The model cannot be loaded.
+
+    Attributes:
+        max_length: Tokens that a prompt and its answer may have.
+        notes: What a reader of the record should know.
+    """
+
+    def __init__(self, config: ReaderSettings, tune: Tune, language: str) -> None:
+        folder = language_model(config.reader, trust_remote_code=config.trust_remote_code)
+        headed = load_headed(folder)
+        if headed.kind != "decoder":
+            raise UsageError(
+                f"the model {folder.name!r} is an {headed.kind}, and answers are what continues a "
+                "text",
+                fix="reader: a causal language model, e.g. of the families of Llama or Qwen",
+            )
+        self.config, self.tune = config, tune
+        self.headed = SoftHeaded.of(headed)
+        self.max_length = length_of(config, folder, headed.model.config)
+        prompt, chat = get_qa_prompt(config.prompt, language), in_chat(config, folder)
+        room = min(config.question_length, self.max_length // 2)
+        self.layout: Layout = make_layout(prompt, headed, room, chat=chat)
+        self.reader = Reader(self.headed)
+        self.partly: PartlyTrained | None = None
+        self.notes: tuple[str, ...] = (
+            f"{folder.name}, asked by {prompt.title} ({prompt.hash})"
+            f"{', in its chat template' if chat else ''}",
+        )
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return device_of(self.headed.model)
+
+    # -------------------------------------------------------------------------------- training
+
+    def use(self) -> None:
+        """Readies the model to be asked as it is."""
+        device = choose_device(self.config.device)
+        ready(self.headed.model, device, stored=self.config.precision == "bf16")
+
+    def freeze(self) -> PartlyTrained:
+        """The model with nothing of it trained, for adapters alone."""
+        self.partly = PartlyTrained(self.headed.model, self.headed.folder, None)
+        self.partly.requires_grad_(False)
+        keep_trained_only(self.partly)
+        return self.partly
+
+    def lessons(self, prefixes: Ragged, questions: Questions) -> Lessons:
+        """Training questions with their answers.
+
+        Args:
+            prefixes: Tokens before the questions, one list a user, soft tokens not among them.
+            questions: At least one.
+        """
+        suffixes = self.layout.suffixes(questions)
+        n = len(questions)
+        labels = self.layout.labels[questions.gold].astype(np.int32)
+        whole = concatenated(
+            prefixes[questions.user],
+            suffixes.tokens,
+            Ragged.from_lengths(labels, np.ones(n, np.int64)),
+            repeated(self.layout.end, n),
+        )
+        return Lessons(Padded(whole.values, whole.offsets), questions.user, int(suffixes.cut.sum()))
+
+    def choose(self, lessons: Lessons) -> PartlyTrained:
+        """The model with what is trained of it marked, checked on a few lessons."""
+        config, headed = self.config, self.headed
+        self.partly = partly = PartlyTrained(headed.model, headed.folder, None)
+        texts = Ragged(lessons.texts.values, lessons.texts.offsets)
+        some, cpu = sample_of(texts), torch.device("cpu")
+        lengths = texts.lengths[some]
+
+        def output(given: dict[str, Tensor]) -> Tensor:
+            return logits_of(headed, given, lengths, Asked(), cpu).flatten(0, 1)
+
+        ids, mask = lessons.texts.take(some, cpu)
+        partly.eval()
+        tuning = Tuning(
+            self.tune, config.lora_rank, config.lora_alpha, config.lora_dropout, config.targets
+        )
+        partly.choose(output, ids.long(), mask, adapters(tuning), headed.untrained)
+        return partly
+
+    def loss(self, lessons: Lessons, rows: np.ndarray, soft: Tensor | None) -> Tensor:
+        """Mean cross-entropy of the labels and their ends, and of nothing else.
+
+        Args:
+            lessons: The training questions.
+            rows: Some of them.
+            soft: Soft tokens before each, `[rows, m, d]`; None for none.
+        """
+        self.reader.forget()
+        said = self.layout.said
+        ids, mask = lessons.texts.take(rows, self.device)
+        # What stands one place before a token is asked for it.
+        row, place = last_places(lessons.texts.lengths(rows) - 1, said)
+        there = torch.from_numpy(row).to(self.device), torch.from_numpy(place).to(self.device)
+        logits = self.headed.logits_behind(*there, soft, ids.long(), mask)
+        wanted = ids[there[0], there[1] + 1].long()
+        return functional.cross_entropy(logits.float(), wanted)
+
+    # ---------------------------------------------------------------------------------- asking
+
+    def answer(self, prefixes: Ragged, questions: Questions, head: int, soft: int) -> Answers:
+        """Answers in the order of the questions.
+
+        Args:
+            prefixes: Tokens before the questions, one list a user, soft tokens among them.
+            questions: At least one.
+            head: Tokens that all prefixes begin with.
+            soft: Soft tokens of each prefix.
+        """
+        order = np.argsort(questions.user, kind="stable")
+        suffixes = self.layout.suffixes(questions)
+        prompts = Prompts(head, prefixes, questions.user[order], suffixes.tokens[order])
+        prompts = prompts[np.arange(len(order))]  # users who are asked about, and no others
+        labels = self.layout.labels[: len(questions.options[0])]
+        greedy = self.config.scoring == "greedy"
+
+        def reduce(logits: Tensor) -> Tensor:
+            last = logits[:, -1].float()
+            if greedy:
+                return last.argmax(dim=1, keepdim=True)
+            return last.log_softmax(dim=1)[:, torch.from_numpy(labels).to(last.device)]
+
+        found = self.reader.read(prompts, Asked(), reduce).numpy()
+        back = np.argsort(order)
+        tokens = prompts.lengths[back] - soft
+        scores, status = found[back].astype(np.float32), [ANSWERED] * len(order)
+        if greedy:
+            scores, status = self._parsed(found[back][:, 0], len(labels))
+        self._counts["prompt_tokens"] += int(tokens.sum())
+        self._counts["cut"] += int(suffixes.cut.sum())
+        self._counts.update(status)
+        return Answers(scores, status, np.full(len(order), soft), tokens)
+
+    def _parsed(self, written: np.ndarray, n: int) -> tuple[np.ndarray, list[str]]:
+        """Written tokens as answers: 0 for the option whose label begins the text, else -inf."""
+        distinct, which = np.unique(written, return_inverse=True)
+        tokenizer: Any = self.headed.tokenizer
+        said = [tokenizer.decode([token]).strip() for token in distinct.tolist()]
+        chosen = np.array([_option(text, self.layout.prompt.labels[:n]) for text in said])[which]
+        scores = np.full((len(written), n), -np.inf, dtype=np.float32)
+        named = chosen >= 0
+        scores[np.flatnonzero(named), chosen[named]] = 0.0
+        return scores, [ANSWERED if one else UNPARSED for one in named.tolist()]
+
+    def counted(self) -> Counter[str]:
+        """What was read since the last call."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def count(self, name: str, n: int) -> None:
+        """Adds to what is told of."""
+        self._counts[name] += n
+
+
+def _option(said: str, labels: tuple[str, ...]) -> int:
+    """The option whose label a text begins with, the longest of several; -1 for none."""
+    fits = [i for i, label in enumerate(labels) if said.startswith(label)]
+    return max(fits, key=lambda i: len(labels[i]), default=-1)
