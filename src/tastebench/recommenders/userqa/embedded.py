@@ -1,0 +1,243 @@
+"""The recommender that gives a language model the user as vectors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastebench.contracts import (
+    Account,
+    Answers,
+    FitReport,
+    Items,
+    QaProblem,
+    Questions,
+    Trainer,
+)
+from tastebench.errors import UsageError
+from tastebench.ragged import Ragged
+from tastebench.recommenders.llm.pieces import concatenated, repeated
+from tastebench.recommenders.userqa.adapters import KMeansTokens, MeanPool, QFormer
+from tastebench.recommenders.userqa.answering import Answering, check_problem, learn
+from tastebench.recommenders.userqa.item_features import Input, make_bags
+from tastebench.recommenders.userqa.pretrain import pretrain
+from tastebench.recommenders.userqa.reading import QaReader, Tune
+from tastebench.recommenders.userqa.user_embedding import UserEmbeddingConfig
+from tastebench.recommenders.userqa.user_network import UserNetwork
+from tastebench.recommenders.userqa.user_vectors import UserVectors, no_answers
+from tastebench.training.seeds import torch_seeded
+
+_USERS = 1024
+"""Users whose soft tokens are held at once."""
+
+_TUNE: dict[str, Tune] = {"adapter": "none", "lora": "lora", "full": "full"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """All that answers."""
+
+    reader: QaReader
+    network: UserNetwork
+    adapter: Any
+    module: Answering
+
+
+class UserEmbedding:
+    """A frozen encoder, an adapter, and a reader before whose prompts stand soft tokens.
+
+    Args:
+        config: Which, and how they are trained.
+    """
+
+    def __init__(self, config: UserEmbeddingConfig) -> None:
+        self.config = config
+        self._fitted: _Fitted | None = None
+        self._history_length = 0
+        self._asked: tuple[Ragged, UserVectors] | None = None
+
+    @property
+    def fitted(self) -> _Fitted:
+        """What answers, as far as `fit` has come.
+
+        Raises:
+            UsageError: `fit` was not called.
+        """
+        if self._fitted is None:
+            raise UsageError("user-embedding is not fitted", fix="call fit first")
+        return self._fitted
+
+    def fit(self, problem: QaProblem, items: Items, trainer: Trainer) -> FitReport:
+        """Pre-trains the encoder, freezes it, and trains on the training questions.
+
+        Raises:
+            UsageError: Settings that do not go together, or nothing to train on.
+            DataError: No such reader.
+        """
+        began = time.perf_counter()
+        config, train = self.config, problem.train
+        language = check_problem(problem)
+        self._history_length, self._asked = problem.history_length, None
+        with torch_seeded(trainer.rng("weights")):
+            reader = QaReader(config, _TUNE[config.strategy], language)
+            self._check_room(reader)
+            network = self._network(reader, items, problem.history_length)
+        first = pretrain(
+            network,
+            config.pretrain,
+            train.history,
+            problem.valid.history,
+            problem.history_length,
+            trainer,
+        )
+        with torch_seeded(trainer.rng("adapter")):
+            adapter = make_adapter(config, network.width, reader.headed.width)
+            lessons = reader.lessons(self._heads(len(train.history), reader), train)
+            tuned = config.strategy != "adapter"
+            partly = reader.choose(lessons) if tuned else reader.freeze()
+        module = Answering(partly, adapter, tuned=tuned, reader_lr=config.rate_of_reader)
+        self._fitted = _Fitted(reader, network, adapter, module)
+        users = UserVectors(network, adapter, train.history, problem.history_length)
+
+        def soft(rows: np.ndarray) -> Tensor:
+            return self._soft(users, rows)
+
+        prepared = time.perf_counter() - began
+        report = learn(module, reader, lessons, config, trainer, soft)
+        reader.counted()
+        return _joined(report, first, network, prepared)
+
+    def answer(self, questions: Questions) -> Answers:
+        """Log-probabilities of the options' labels; a user's vectors are read once.
+
+        Raises:
+            UsageError: `fit` was not called.
+        """
+        known = self.fitted
+        if not len(questions):
+            return no_answers(questions)
+        if known.module.training:
+            known.module.eval()
+        users = self._users(questions.history)
+        asked = np.unique(questions.user)
+        parts = [
+            self._answer(questions, users, asked[begin : begin + _USERS])
+            for begin in range(0, len(asked), _USERS)
+        ]
+        rows = np.concatenate([rows for rows, _ in parts])
+        back = np.argsort(rows)
+        status = [one for _, answers in parts for one in answers.status]
+        return Answers(
+            scores=np.concatenate([answers.scores for _, answers in parts])[back],
+            status=[status[place] for place in back],
+            soft=np.concatenate([answers.soft for _, answers in parts])[back],
+            tokens=np.concatenate([answers.tokens for _, answers in parts])[back],
+        )
+
+    def account(self) -> Account:
+        """What was read since the last call."""
+        counts = self.fitted.reader.counted()
+        return Account(prompt_tokens=counts.pop("prompt_tokens", 0), counts=dict(counts))
+
+    # ---------------------------------------------------------------------------------- inside
+
+    def _answer(
+        self, questions: Questions, users: UserVectors, some: np.ndarray
+    ) -> tuple[np.ndarray, Answers]:
+        """Answers to the questions about some users, ascending, and which questions these are."""
+        known, m = self.fitted, self.config.n_tokens
+        rows = np.flatnonzero(np.isin(questions.user, some))
+        about = replace(
+            questions,
+            user=np.searchsorted(some, questions.user[rows]),
+            text=[questions.text[row] for row in rows.tolist()],
+            options=[questions.options[row] for row in rows.tolist()],
+            gold=questions.gold[rows],
+            kind=questions.kind[rows],
+        )
+        reader = known.reader
+        with torch.no_grad():
+            reader.headed.soft.table = self._soft(users, some).flatten(0, 1)
+        beyond = reader.headed.vocabulary + np.arange(len(some) * m, dtype=np.int32)
+        own = Ragged.from_lengths(beyond.astype(np.int32), np.full(len(some), m))
+        prefixes = concatenated(own, self._heads(len(some), reader))
+        return rows, reader.answer(prefixes, about, 0, m)
+
+    def _soft(self, users: UserVectors, rows: np.ndarray) -> Tensor:
+        """Soft tokens of some users, `[b, m, d]`."""
+        known = self.fitted
+        device = next(known.adapter.parameters()).device
+        vectors, real = users.take(rows)
+        tokens: Tensor = known.adapter(vectors.to(device), real.to(device))
+        return tokens
+
+    def _users(self, histories: Ragged) -> UserVectors:
+        if self._asked is None or self._asked[0] is not histories:
+            known = self.fitted
+            users = UserVectors(known.network, known.adapter, histories, self._history_length)
+            self._asked = histories, users
+        return self._asked[1]
+
+    def _heads(self, n: int, reader: QaReader) -> Ragged:
+        return repeated(reader.layout.head(), n)
+
+    def _network(self, reader: QaReader, items: Items, length: int) -> UserNetwork:
+        config = self.config
+        forms: Any = items.forms or ("id",)
+        inputs: tuple[Input, ...] = config.inputs or tuple(
+            form for form in forms if form in ("id", "side", "text")
+        )
+        spelling = reader.layout.spelling
+
+        def tokens(texts: list[str]) -> Ragged:
+            lines = [" ".join(text.split()) for text in texts]
+            return spelling.texts(lines, lambda row: f"the text of item {row}")
+
+        bags = make_bags(items, inputs, tokens)
+        widths = config.shape.id_width, config.shape.feature_width
+        return UserNetwork(config.encoder_settings, bags, length, *widths)
+
+    def _check_room(self, reader: QaReader) -> None:
+        layout = reader.layout
+        wanted = self.config.n_tokens + len(layout.head()) + layout.room + layout.said
+        if wanted > reader.max_length:
+            raise UsageError(
+                f"{self.config.n_tokens} soft tokens, a prompt and a question of at most "
+                f"{layout.room} tokens are {wanted:,}, and {reader.max_length:,} are all that may "
+                "be read",
+                fix="a smaller question_length, fewer tokens, or a larger max_length",
+            )
+
+
+def make_adapter(config: UserEmbeddingConfig, width: int, model_width: int) -> nn.Module:
+    """The untrained adapter, from states `width` wide to the reader's embeddings."""
+    if config.adapter == "mean":
+        return MeanPool(width, model_width)
+    if config.adapter == "kmeans":
+        return KMeansTokens(width, model_width, config.n_tokens)
+    return QFormer(
+        width,
+        model_width,
+        config.n_tokens,
+        blocks=config.q_former_blocks,
+        heads=config.q_former_heads,
+    )
+
+
+def _joined(
+    report: FitReport, first: FitReport, network: UserNetwork, prepared: float
+) -> FitReport:
+    """The report of the questions, with what is to be said of the encoder before them."""
+    embedded = sum(p.numel() for p in network.parameters()) - network.dense
+    notes = (
+        f"user encoder: {network.dense:,} dense parameters and {embedded:,} around them, frozen",
+        f"user encoder: {len(first.curve)} epochs",
+        *first.notes,
+        *report.notes,
+    )
+    return replace(report, seconds=report.seconds + prepared, notes=notes)
