@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tastebench.contracts import (
     FORMS,
+    AnswersQuestions,
     GeneratesItems,
     Recommender,
     RecommenderCard,
@@ -90,6 +91,11 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "dot": "tastebench.recommenders.baselines.dot:CARD",
         "bm25": "tastebench.recommenders.baselines.bm25:CARD",
         "oracle": "tastebench.recommenders.baselines.oracle:CARD",
+        "user-embedding": "tastebench.recommenders.userqa.user_embedding:CARD",
+        "text-history": "tastebench.recommenders.userqa.text_history:CARD",
+        "majority": "tastebench.recommenders.userqa.majority:CARD",
+        "attribute-count": "tastebench.recommenders.userqa.attribute_count:CARD",
+        "reads-all": "tastebench.recommenders.userqa.reads_all:CARD",
     },
     group="tastebench.recommenders",
 )
@@ -171,13 +177,14 @@ def build_recommender(card: RecommenderCard, config: BaseModel) -> Recommender:
             where=f"recommender {card.name!r}",
             fix="give it one: fit(problem, items, trainer) -> FitReport",
         )
-    if not isinstance(made, (ScoresItems, GeneratesItems, ScoresCandidates)):
+    if not isinstance(made, (ScoresItems, GeneratesItems, ScoresCandidates, AnswersQuestions)):
         raise UsageError(
-            f"{type(made).__name__} has none of scores, generate and score, so it recommends "
-            "nothing",
+            f"{type(made).__name__} has none of scores, generate and score, nor answer, so it "
+            "recommends nothing",
             where=f"recommender {card.name!r}",
-            fix="give it one: scores(queries, items) -> array of shape [n, items], or, for clicks, "
-            "log_odds and score(candidates) -> array of shape [n]",
+            fix="give it one: scores(queries, items) -> array of shape [n, items]; for clicks, "
+            "log_odds and score(candidates) -> array of shape [n]; for questions, "
+            "answer(questions) -> Answers",
         )
     return made
 
