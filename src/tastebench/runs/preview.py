@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tastebench.contracts import Preview
 from tastebench.runs.estimate import in_dollars, in_tokens
 from tastebench.runs.expand import Run
@@ -53,8 +55,8 @@ class Previewed:
 def previews(todo: Todo) -> Iterator[Previewed]:
     """A preview for each open run of a recommender that prompts a model; nobody is asked.
 
-    Runs that differ in nothing but the seed ask alike and are told once. Where items are tokens of
-    their own there are no words to show.
+    Runs that differ in nothing but the seed ask alike and are told once. Semantic ids need not be
+    made for it: how many an item has is known, and the tie-breaking one is not counted.
     """
     from tastebench.tasks import TASKS
 
@@ -64,16 +66,22 @@ def previews(todo: Todo) -> Iterator[Previewed]:
         spec, resources = run.spec, todo.gathered.resources
         card = resources.recommender(spec.recommender)
         alike = spec.model_copy(update={"seed": 0}).model_dump_json(), run.protocol_id
-        if card.preview is None or "text" not in spec.forms or alike in told:
+        if card.preview is None or alike in told:
             continue
         told.add(alike)
         dataset = resources.datasets[spec.dataset]
         place = (spec.dataset, run.protocol_id)
         if place not in problems:
             problems[place] = TASKS.get(spec.task).problem(dataset, run.protocol)
-        items = items_for(spec, dataset, vectors=None)
+        items = items_for(spec, dataset, vectors=None, codes=_stand_ins(run, dataset.n_items))
         preview = card.preview(_config(run, card.config), problems[place], items)
         yield Previewed(spec.label, spec.dataset, preview)
+
+
+def _stand_ins(run: Run, n_items: int) -> np.ndarray | None:
+    """As many codes an item as it will have; None where it has none."""
+    recipe = run.spec.codes
+    return None if recipe is None else np.zeros((n_items, recipe.levels), dtype=np.int64)
 
 
 def _config(run: Run, config: Any) -> Any:

@@ -29,6 +29,7 @@ from tastebench.lm.transcript import Transcript
 from tastebench.recommenders.llm.agreement import agreement, place_correlation
 from tastebench.recommenders.llm.answers import order_of
 from tastebench.recommenders.llm.askers import candidates_of
+from tastebench.recommenders.llm.outlook import Work
 from tastebench.recommenders.llm.prompt import ITEM, filled, get_prompt
 from tastebench.recommenders.llm.remote import SHOWN, in_words
 from tastebench.recommenders.llm.remote_model import RemoteModel, cost
@@ -185,8 +186,8 @@ class ListRanking:
         counts, self._counts = self._counts, Counter()
         bias, self._bias = self._bias, _Bias()
         asked, self._asked = self._asked, 0
-        counts = {**dict.fromkeys(COUNTS, 0), **counts}
-        return self._model.account(counts, bias.probes(), asked=asked)
+        whole = {**dict.fromkeys(COUNTS, 0), **counts}
+        return self._model.account(whole, bias.probes(), asked=asked)
 
     def _places(self, call: Call, n: int) -> tuple[np.ndarray, str]:
         """The place of each shown candidate, float64 `[n]`, and what the answer is counted as."""
@@ -334,7 +335,7 @@ def preview(config: RankConfig, problem: CtrProblem, items: Items) -> Preview:
     asking = _Asking(config, items, problem.history_length)
     read, requests, some = _size(config, asking, problem)
     written = requests * min(4 * config.list_size, config.longest_answer)
-    remote = None
+    remote, work = None, Work(asked=read + written)
     if config.remote:
         prompt = asking.words.prompt.hash
         remote = RemoteModel(config.model, prompt, texts_of(items), config.temperature)
@@ -343,6 +344,8 @@ def preview(config: RankConfig, problem: CtrProblem, items: Items) -> Preview:
         requests=requests,
         prompt_tokens=read,
         completion_tokens=written,
-        seconds=remote.seconds(requests) if remote else None,
+        seconds=remote.seconds(requests)
+        if remote
+        else work.seconds(config.model, config.device, trust_remote_code=config.trust_remote_code),
         usd=cost(remote.price, read, written) if remote else 0.0,
     )

@@ -6,11 +6,11 @@ them, a table and a classifier for the codes beside the model's own, and beams o
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.recommenders.llm.models import need_model, revision_of
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
@@ -131,6 +131,12 @@ def _weights(config: NextConfig, representation: str, fetch: bool) -> str | None
     return " ".join(found)
 
 
+def _preview(config: NextConfig, problem: Any, items: Items) -> Preview:
+    from tastebench.recommenders.llm.next_preview import preview
+
+    return preview(config, problem, items)
+
+
 CARD = RecommenderCard(
     name="llm-next",
     summary="language model over ids or semantic ids, items found by beam search",
@@ -143,4 +149,5 @@ CARD = RecommenderCard(
     "Recommendation (LC-Rec), ICDE 2024, arXiv:2311.09049",
     check=_check,
     weights=_weights,
+    preview=_preview,
 )
