@@ -81,6 +81,24 @@ def test_lists_stand_there_as_shown(tiny: Dataset, tmp_path: Path) -> None:
     assert {line["answer"] for line in lines} == {"[1] > [2]"}
 
 
+def test_written_titles_stand_there_with_the_items_they_were_taken_for(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    with RemoteServer(chat=lambda body: "Shirt number 4") as server:
+        plan = {"name": "s", "datasets": ["tiny"], "tasks": ["seqrec"], "latency_seconds": 0}
+        params = {"model": f"openai:small@{server.url}", "titles": 2}
+        plan |= {"recommenders": [{"name": "llm-title", "params": params}]}
+        results = tb.run(plan, out=tmp_path / "out", workers=1, progress=False, limit=10)
+    (record,) = results.records
+    assert record.error is None
+    (file,) = (tmp_path / "out").rglob("calls.jsonl.zst")
+    lines = list(read_transcript(file))
+    assert {(*line["item_ids"], line["status"]) for line in lines} == {("i4", "exact")}
+    assert record.counts["exact"] == 2 * record.counts["answered"] > 0
+    assert record.probes["title_miss_rate"] == 0 and record.probes["title_repeat_rate"] == 0.5
+    assert record.probes["prompt_tokens_per_thousand"] > 0
+
+
 def test_who_asks_nobody_keeps_nothing(tiny: Dataset, tmp_path: Path) -> None:
     plan = {"name": "s", "datasets": ["tiny"], "tasks": ["ctr"], "recommenders": ["popularity"]}
     tb.run({**plan, "latency_seconds": 0}, out=tmp_path / "out", workers=1, progress=False)

@@ -58,7 +58,7 @@ class Line:
 
 
 class Transcript:
-    """Questions and answers of a run, each question once.
+    """Questions and answers of a run, each once.
 
     Args:
         key: What a server is asked with; it stands in no line.
@@ -84,10 +84,10 @@ class Transcript:
         call: Call,
         status: str,
     ) -> None:
-        """Takes up a question and its answer, unless it was asked before."""
+        """Takes up a question and its answer, unless it was asked and answered so before."""
         shown = tuple(int(item) for item in items)
         prompt = hash_json(conversation)
-        question = hash_json([user, shown, prompt])
+        question = hash_json([user, shown, prompt, call.text])
         if question in self._seen:
             return
         self._seen.add(question)

@@ -77,6 +77,7 @@ RECOMMENDERS: Registry[RecommenderCard] = Registry(
         "graph-walk": "tastebench.recommenders.seqrec.graph_walk:CARD",
         "walk-blend": "tastebench.recommenders.seqrec.blend:CARD",
         "llm-next": "tastebench.recommenders.llm.llm_next:CARD",
+        "llm-title": "tastebench.recommenders.llm.llm_title:CARD",
         "alpharec": "tastebench.recommenders.cf.alpharec:CARD",
         "alpharec-original": "tastebench.recommenders.cf.alpharec_original:CARD",
         **_click_models(),

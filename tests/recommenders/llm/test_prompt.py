@@ -20,7 +20,7 @@ BASE = {
 def test_every_prompt_that_is_shipped_is_called_as_its_file() -> None:
     assert prompt_names() == [get_prompt(name).title for name in prompt_names()]
     kinds = {get_prompt(name).kind for name in prompt_names()}
-    assert kinds == {"pairwise", "matching", "list", "next"}
+    assert kinds == {"pairwise", "matching", "list", "next", "title"}
 
 
 def test_the_short_prompt_reads_as_a_text() -> None:

@@ -47,6 +47,11 @@ def said(text: str, yes: str, no: str) -> bool | None:
     return None
 
 
+def without_thoughts(text: str) -> str:
+    """An answer without what stands in `<think>`, also where it was cut off within."""
+    return _THOUGHT.sub("", text)
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,14 +24,47 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.models import has_chat_template, longest_prompt
 from tastebench.recommenders.llm.pieces import chat_frame
 from tastebench.recommenders.llm.prompt import Prompt
+from tastebench.training.seeds import torch_seeded
 
 _TOGETHER = 8192
 """Tokens that are read in one batch, padding included."""
 _SAMPLED = 256
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How answers are written.
+
+    Attributes:
+        n: Answers to each prompt.
+        temperature: They are drawn; None takes the likeliest, found by as many beams.
+        line: An answer ends with its line.
+        rng: Draws; what it draws depends on which prompts are read together.
+    """
+
+    n: int = 1
+    temperature: float | None = None
+    line: bool = False
+    rng: np.random.Generator | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The same as transformers calls it."""
+        if self.temperature is None:
+            return {"do_sample": False, "num_beams": self.n, "num_return_sequences": self.n}
+        free = {"top_k": 0, "top_p": 1.0, "num_return_sequences": self.n}
+        return {"do_sample": True, "temperature": self.temperature, **free}
+
+    def drawn(self) -> AbstractContextManager[None]:
+        """Within, what is drawn follows from the generator."""
+        return nullcontext() if self.rng is None else torch_seeded(self.rng)
+
+
+GREEDY = Writing()
+"""The likeliest token at each place."""
+
+
 class LocalModel:
-    """Writes the likeliest token at each place.
+    """Writes the likeliest token at each place, or several answers (`write`).
 
     Args:
         name: A folder, or `organisation/model[@commit]`.
@@ -66,6 +102,20 @@ class LocalModel:
         self.model: Any = ready(headed.model, self.device, stored=True)
         self._read, self._written, self._seconds = 0, 0, 0.0
 
+    @cached_property
+    def ends(self) -> list[int]:
+        """Tokens that end an answer."""
+        own, tokenizer = self.model.generation_config, self.headed.tokenizer
+        ends: Any = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+        return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+    @cached_property
+    def line_ends(self) -> list[int]:
+        """Tokens that begin with the end of a line, so that what is on the line is whole."""
+        tokenizer: Any = self.headed.tokenizer
+        said: list[str] = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        return [token for token, text in enumerate(said) if text.lstrip(" ").startswith("\n")]
+
     def longest(self, wanted: int) -> int:
         """Tokens that a prompt and its answer may have."""
         return longest_prompt(self.folder, self.model.config, wanted)
@@ -89,26 +139,34 @@ class LocalModel:
             DataError: A question and its answer are longer than the model takes.
         """
         assert logprobs is None, "log-probabilities of a local model are read, not written"
-        tokens = [self._tokens(one[-1]["content"]) for one in conversations]
-        lengths = np.array([len(one) for one in tokens])
-        limit = self.longest(2**31)
+        tokens = [self._tokens(one[-1]["content"]).tolist() for one in conversations]
+        rows = Ragged.from_lists(tokens, dtype=np.int64)
+        return [call for (call,) in self.write(rows, max_tokens=max_tokens)]
+
+    def write(self, prompts: Ragged, *, max_tokens: int, how: Writing = GREEDY) -> list[list[Call]]:
+        """Answers to prompts in tokens, in their order, the best of each first.
+
+        A prompt's tokens are told with the first of its answers.
+
+        Raises:
+            DataError: A question and its answer are longer than the model takes.
+        """
+        lengths, limit = prompts.lengths, self.longest(2**31)
         if len(lengths) and lengths.max() + max_tokens > limit:
             raise DataError(
                 f"a prompt of {lengths.max():,} tokens and an answer of {max_tokens} are more than "
                 f"the {limit:,} that {self.folder.name!r} takes",
                 fix="a lower max_length, or shorter lists",
             )
-        found: list[Call | None] = [None] * len(tokens)
+        found: list[list[Call]] = [[] for _ in lengths]
         order, begin = np.argsort(-lengths, kind="stable"), 0
         while begin < len(order):
-            step = max(1, _TOGETHER // int(lengths[order[begin]] + max_tokens))
-            rows = order[begin : begin + step]
-            for row, call in zip(
-                rows, self._answers([tokens[r] for r in rows], max_tokens), strict=True
-            ):
-                found[row] = call
-            begin += step
-        return [call for call in found if call is not None]
+            room = int(lengths[order[begin]] + max_tokens) * how.n
+            rows = order[begin : begin + max(1, _TOGETHER // room)]
+            for row, calls in zip(rows, self._answers(prompts[rows], max_tokens, how), strict=True):
+                found[row] = calls
+            begin += len(rows)
+        return found
 
     def account(
         self,
@@ -138,17 +196,15 @@ class LocalModel:
             [self._before, self.spelling.piece(self._system + content), self._after]
         )
 
-    def _answers(self, tokens: Sequence[np.ndarray], max_tokens: int) -> list[Call]:
+    def _answers(self, rows: Ragged, max_tokens: int, how: Writing) -> list[list[Call]]:
         import torch
         import transformers
 
         configure: Any = transformers.GenerationConfig
-        rows = Ragged.from_lists([one.tolist() for one in tokens], dtype=np.int64)
         width = int(rows.lengths.max())
         tokenizer: Any = self.headed.tokenizer
         own = self.model.generation_config
-        ends = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
-        ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        ends = [*self.ends, *(self.line_ends if how.line else [])]
         pad = tokenizer.pad_token_id
         pad = pad if pad is not None else ends[0] if ends else 0
         side: Any = "left" if self.headed.kind == "decoder" else "right"
@@ -157,23 +213,26 @@ class LocalModel:
         began = time.perf_counter()
         settings = configure(
             max_new_tokens=max_tokens,
-            do_sample=False,
+            **how.options(),
             eos_token_id=ends or None,
             pad_token_id=pad,
             decoder_start_token_id=getattr(own, "decoder_start_token_id", None),
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), how.drawn():
             made = self.model.generate(
                 input_ids=torch.from_numpy(ids).to(self.device),
                 attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self.device),
                 generation_config=settings,
             )
         written = made[:, width if side == "left" else 1 :].cpu().numpy()
-        seconds = (time.perf_counter() - began) / len(tokens)
-        return [
-            self._call(one, len(given), ends, tokenizer, seconds)
-            for one, given in zip(written, tokens, strict=True)
+        seconds = (time.perf_counter() - began) / len(written)
+        reads = np.zeros((len(rows), how.n), dtype=np.int64)
+        reads[:, 0] = rows.lengths
+        calls = [
+            self._call(one, read, ends, tokenizer, seconds)
+            for one, read in zip(written, reads.ravel().tolist(), strict=True)
         ]
+        return [calls[begin : begin + how.n] for begin in range(0, len(calls), how.n)]
 
     def _call(
         self, written: np.ndarray, read: int, ends: Sequence[int], tokenizer: Any, seconds: float

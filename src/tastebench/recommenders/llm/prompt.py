@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tastebench.errors import DataError, UsageError, did_you_mean
 from tastebench.files import hash_json
 
-Kind = Literal["pairwise", "matching", "list", "next"]
+Kind = Literal["pairwise", "matching", "list", "next", "title"]
 Conversation = list[dict[str, str]]
 """`[{"role": "user", "content": "..."}, ...]`"""
 
@@ -27,7 +27,7 @@ class Prompt(BaseModel):
     """What a model is told, in the order of the fields.
 
     A user's items are entries, oldest first and numbered from 1. Then come one candidate (pairwise,
-    matching) or several, numbered (list), or none (next), then what asks for the answer. In
+    matching) or several, numbered (list), or none (next, title), then what asks for the answer. In
     matching user and candidate are two texts.
 
     Attributes:
@@ -63,10 +63,10 @@ class Prompt(BaseModel):
     @model_validator(mode="after")
     def _has_its_places(self) -> Self:
         _check_places("entry", self.entry, numbered=None)
-        if self.kind != "next":
+        if self.kind not in ("next", "title"):
             _check_places("candidate", self.candidate, numbered=self.kind == "list")
         elif self.candidate:
-            raise ValueError("a prompt for the next item has no candidate")
+            raise ValueError(f"a prompt for the {self.kind} item has no candidate")
         words = [self.yes.strip(), self.no.strip()]
         if self.kind == "pairwise" and (words[0] == words[1] or not all(words)):
             raise ValueError(f"yes and no must be two different words, got {words}")
@@ -87,7 +87,8 @@ class Prompt(BaseModel):
 
         Args:
             history: Texts of the user's items, oldest first.
-            candidates: Texts of the candidates; of one in pairwise, of none in matching and next.
+            candidates: Texts of the candidates; of one in pairwise, of none in matching, next and
+                title.
         """
         entries = [filled(self.entry, n, text) for n, text in enumerate(history, start=1)]
         shown = [filled(self.candidate, n, text) for n, text in enumerate(candidates, start=1)]

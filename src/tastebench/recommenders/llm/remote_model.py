@@ -79,10 +79,23 @@ class RemoteModel:
         return self._calls
 
     def key(
-        self, conversation: Conversation, *, max_tokens: int, logprobs: int | None = None
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        logprobs: int | None = None,
+        draw: int = 0,
     ) -> str:
-        """Identifies a question by all that decides its answer, beside model and address."""
-        return files.hash_json([conversation, max_tokens, self.temperature, logprobs], 32)
+        """Identifies a question by all that decides its answer, beside model and address.
+
+        Args:
+            conversation: What is said.
+            max_tokens: An answer is cut there.
+            logprobs: Likeliest tokens to be told.
+            draw: Which of several answers to the same question; each is asked for once.
+        """
+        asked = [conversation, max_tokens, self.temperature, logprobs]
+        return files.hash_json([*asked, draw] if draw else asked, 32)
 
     def ask(
         self,
@@ -90,8 +103,9 @@ class RemoteModel:
         *,
         max_tokens: int,
         logprobs: int | None = None,
+        draw: int = 0,
     ) -> list[Call]:
-        """The answers, in the order of the questions.
+        """The answers, in the order of the questions; see `key`.
 
         Raises:
             UsageError: Somebody else's server and no cap, or a cap in dollars without a price.
@@ -99,7 +113,10 @@ class RemoteModel:
             RemoteError: The server cannot be asked, or refuses every request; what was answered is
                 kept.
         """
-        keys = [self.key(one, max_tokens=max_tokens, logprobs=logprobs) for one in conversations]
+        keys = [
+            self.key(one, max_tokens=max_tokens, logprobs=logprobs, draw=draw)
+            for one in conversations
+        ]
         known, missing = self.known, {}
         for key, conversation in zip(keys, conversations, strict=True):
             if key not in known:
