@@ -7,8 +7,8 @@ An attribute gives every item no value, one, or several. Which it is follows fro
   entry is the value.
 - `each`: the column is a list without order (genres): every entry is a value of the item. Where
   an item is asked for what it is, the answer names all of them.
-- `head`: the first word of a text, where at least `HEAD_ITEMS` items begin with it: in shops that
-  have no column of brands titles begin with them.
+- `head`: the first word of a text, where at least `HEAD_ITEMS` items begin with it, in capitals or
+  not: in shops that have no column of brands titles often begin with them.
 
 Whether a list is a path is measured: it is if an entry follows the same entry nearly always.
 """
@@ -218,13 +218,21 @@ def _texts(items: pl.DataFrame, rule: AttributeRule) -> pl.Series:
 
 
 def _heads(titles: pl.DataFrame) -> pl.DataFrame:
-    """First words that several titles share and that could be somebody's name."""
-    heads = titles.with_columns(pl.col("text").str.extract(r"^(\S+)\s").alias("text")).drop_nulls()
-    shared = pl.len().over("text") >= HEAD_ITEMS
-    named = ~pl.col("text").str.to_lowercase().is_in(NO_BRANDS) & pl.col("text").str.contains(
-        r"\pL"
+    """First words that several titles share and that could be somebody's name.
+
+    Words that differ in capitals alone are one, as the most titles spell it, of equals the first.
+    """
+    words = titles.select("item", pl.col("text").str.extract(r"^(\S+?)[,:;]*\s")).drop_nulls()
+    words = words.with_columns(pl.col("text").str.to_lowercase().alias("lower"))
+    named = ~pl.col("lower").is_in(NO_BRANDS) & pl.col("text").str.contains(r"\pL")
+    words = words.filter(named & (pl.len().over("lower") >= HEAD_ITEMS))
+    spelled = words.group_by("lower", "text", maintain_order=True).len()
+    usual = spelled.sort("len", descending=True, maintain_order=True).unique(
+        "lower", keep="first", maintain_order=True
     )
-    return heads.filter(shared & named)
+    return words.select("item", "lower").join(
+        usual.select("lower", "text"), on="lower", how="left", maintain_order="left"
+    )
 
 
 def shorten(texts: pl.Series, longest: int) -> pl.Series:

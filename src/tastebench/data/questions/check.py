@@ -125,15 +125,29 @@ def _values(items: pl.DataFrame, rule: AttributeRule) -> Values:
     if rule.how == "last":
         values = [own[-1:] for own in values]
     if rule.how == "head":
-        heads = [own[0].split(" ")[0] if own and " " in own[0] else "" for own in values]
-        shared = Counter(heads)
-        return [[head] if _brand(head, shared[head]) else [] for head in heads]
+        return _heads([own[0] if own else "" for own in values])
     return [list(dict.fromkeys(own)) for own in values]
 
 
-def _brand(head: str, items: int) -> bool:
-    named = any(letter.isalpha() for letter in head) and head.lower() not in NO_BRANDS
-    return named and items >= HEAD_ITEMS
+def _heads(titles: list[str]) -> Values:
+    """First words without the punctuation behind them, where several items share one."""
+    heads = [title.split(" ")[0] if " " in title else "" for title in titles]
+    heads = [head.rstrip(",:;") or head[:1] for head in heads]
+    spellings: dict[str, Counter[str]] = {}
+    for head in heads:
+        spellings.setdefault(head.lower(), Counter())[head] += 1
+    # `most_common` keeps the order of first appearance among equals.
+    usual = {
+        lower: counter.most_common(1)[0][0]
+        for lower, counter in spellings.items()
+        if counter.total() >= HEAD_ITEMS and lower not in NO_BRANDS
+    }
+    return [
+        [usual[head.lower()]]
+        if head.lower() in usual and any(letter.isalpha() for letter in head)
+        else []
+        for head in heads
+    ]
 
 
 def _short(text: str, longest: int) -> str:

@@ -235,10 +235,16 @@ def _table(
             "attribute": pl.Series(names[asked.attribute], dtype=pl.String),
             "template": pl.Series(asked.template, dtype=pl.String),
             "question": pl.Series(asked.text, dtype=pl.String),
-            "options": pl.Series(asked.options.tolist(), dtype=pl.List(pl.String)),
+            "options": _lists(asked.options),
             "gold_label": pl.Series(np.array(LABELS, dtype=object)[asked.gold], dtype=pl.String),
             "gold_text": pl.Series(right, dtype=pl.String),
             "evidence": places["place"],
         }
     )
     return frame.with_columns(pl.format("{}-{}", pl.lit(part), "qid").alias("qid"))
+
+
+def _lists(options: np.ndarray) -> pl.Series:
+    """A list of texts a row; from one flat column, which is far faster than from lists."""
+    flat = pl.Series(options.ravel(), dtype=pl.String)
+    return flat.reshape(options.shape).arr.to_list()

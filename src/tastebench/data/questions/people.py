@@ -110,7 +110,7 @@ def hashed_parts(ids: pl.Series, ratios: tuple[float, float, float], seed: int) 
 def hashed(ids: pl.Series, seed: int) -> np.ndarray:
     """A number an id, uint64 `[n]`: its UTF-8 bytes and the seed, mixed as splitmix64 does."""
     words = np.array(ids.cast(pl.Binary).to_list() or [b""], dtype=np.bytes_)[: len(ids)]
-    table = words.view(np.uint8).reshape(len(ids), -1)
+    table = words.view(np.uint8).reshape(len(ids), words.itemsize)
     lengths = ids.str.len_bytes().to_numpy().astype(np.uint64)
     state = _mixed(lengths + np.array([seed % 2**32], dtype=np.uint64) * _STEP)
     for column in range(table.shape[1]):

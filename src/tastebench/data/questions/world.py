@@ -153,5 +153,10 @@ class World:
             who: Users, `[q]`.
             titles: Of the title's `texts`, `[q]` or `[q, m]`.
         """
+        if not len(self._pairs):
+            return np.zeros(titles.shape, dtype=bool)
         user = who if titles.ndim == 1 else who[:, None]
-        return np.isin(user * len(self.attributes[0].texts) + titles, self._pairs)
+        pair = user * len(self.attributes[0].texts) + titles
+        at = np.minimum(np.searchsorted(self._pairs, pair), len(self._pairs) - 1)
+        found: np.ndarray = self._pairs[at] == pair
+        return found
