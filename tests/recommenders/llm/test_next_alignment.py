@@ -13,7 +13,8 @@ from tastebench.contracts import Items, SeqProblem, Targets
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.alignment_words import get_alignment_words
-from tastebench.recommenders.llm.llm_next import CARD, AlignmentTask
+from tastebench.recommenders.llm.ask_settings import AlignmentTask
+from tastebench.recommenders.llm.llm_next import CARD
 from tastebench.recommenders.llm.next_alignment import Alignment, AlignmentBatch
 from tastebench.recommenders.llm.next_network import NextNetwork, next_network
 from tastebench.testing.language_models import tiny_language_model

@@ -6,6 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+AlignmentTask = Literal["text-to-code", "code-to-text", "title-to-code", "code-to-title"]
+"""What is learned of the items' own texts: which from which."""
+
+BOTH_WAYS: tuple[AlignmentTask, ...] = ("text-to-code", "code-to-text")
+"""What `alignment: true` means."""
+
 
 class AskSettings(BaseModel):
     """Of answers that are written; each of them decides what is answered."""

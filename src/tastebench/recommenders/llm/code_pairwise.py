@@ -8,7 +8,7 @@ code that RecBench published table and classifier stay random.)
     loss = cross-entropy of yes and no + mean cross-entropy of every code from what stands before it
 
 The second part needs a model that looks back only. An encoder would see what it predicts, so it has
-the first part alone.
+the first part alone. So does what is learned of the items' own texts, if anything is (`alignment`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tastebench.recommenders.llm.llm import LLMConfig
 from tastebench.recommenders.llm.models import (
     longest_prompt,
 )
+from tastebench.recommenders.llm.next_alignment import Alignment, AlignmentBatch
 from tastebench.recommenders.llm.pieces import (
     Pieces,
     Prefixes,
@@ -108,6 +109,37 @@ class CodeModel(nn.Module):
         tables = [self.tokens.table] + ([] if self.heads is None else [self.heads.table])
         return [(tables, TABLE_RATE * settings.lr)]
 
+    def code_tokens(self, items: Tensor) -> Tensor:
+        """Code tokens of items of any shape, one axis more, `[..., width]`."""
+        spelt = self.tokens.spell(items.reshape(-1, 1))[:, 1:]
+        return spelt.view(*items.shape, self.tokens.width)
+
+    def states_of(self, tokens: Tensor) -> Tensor:
+        """States `[b, t, h]` of words by their ids and of code tokens `t` as `-1 - t`."""
+        held: list[Tensor] = []
+
+        def keep(head: nn.Module, args: Any) -> Any:
+            held.append(args[0])
+            return (args[0][:, :1], *args[1:])  # logits are made where they are wanted
+
+        hook = self._head.register_forward_pre_hook(keep)
+        try:
+            # What is padded stands behind everything else, so nobody sees it.
+            self.partly.model(input_ids=torch.where(tokens < 0, self.first - 1 - tokens, tokens))
+        finally:
+            hook.remove()
+        return held[0]
+
+    def logits_of_words(self, states: Tensor) -> Tensor:
+        """`[n, h]` to `[n, vocabulary]`, by the model's own head."""
+        logits: Tensor = self._head(states)
+        return logits
+
+    @property
+    def _head(self) -> nn.Module:
+        head: nn.Module = self.partly.model.get_output_embeddings()
+        return head
+
     def code_loss(self, states: Tensor, ids: Tensor) -> Tensor:
         """Mean cross-entropy of the codes in prompts, each from the state before it.
 
@@ -115,7 +147,6 @@ class CodeModel(nn.Module):
             states: `[b, t, h]`.
             ids: What was read, `[b, t]`; items are `width` tokens in a row.
         """
-        assert self.heads is not None
         width = self.tokens.width
         spoken = ids[:, 1:] >= self.first
         before = states[:, :-1][spoken].view(-1, width, states.shape[-1])
@@ -123,9 +154,14 @@ class CodeModel(nn.Module):
         offsets = torch.tensor(self.tokens.offsets[:-1], device=ids.device)
         # What stands in for the codes of a shorter path is read and never predicted.
         codes = torch.where(tokens < self.tokens.start, tokens - offsets, -1)
-        if width > 1:
-            return self.heads.loss(before, codes)
-        return linear_cross_entropy(before[:, 0], self.heads.table, codes[:, 0])
+        return self.cross_entropy(before, codes)
+
+    def cross_entropy(self, states: Tensor, codes: Tensor) -> Tensor:
+        """Mean over codes int64 `[n, width]`, each from its state `[n, width, h]`."""
+        assert self.heads is not None
+        if self.tokens.width > 1:
+            return self.heads.loss(states, codes)
+        return linear_cross_entropy(states[:, 0], self.heads.table, codes[:, 0])
 
     def _choose(self, headed: Headed, config: LLMConfig) -> None:
         """Marks what is trained and lets go of the rest."""
@@ -180,6 +216,15 @@ class CodeScorer:
             name_of=lambda row: f"item {row}",
         )
         self._refuse_if(bool(self.pieces.cut.any()), longest)
+        self.alignment: Alignment | None = None
+        if config.alignment:
+            if self.model.heads is None:
+                raise UsageError(
+                    f"{folder.name} is an {self.headed.kind}: it would see the codes and words "
+                    "that alignment has it say",
+                    fix="a decoder such as Llama, Qwen or GPT-2, or alignment: []",
+                )
+            self.alignment = Alignment(config, items, question.spelling, longest)
         self.reader = Reader(self.headed)
         self._counts: Counter[str] = Counter()
         self._train: list[Padded] = []
@@ -221,6 +266,16 @@ class CodeScorer:
         wanted = torch.from_numpy(label).to(device)
         loss: Tensor = functional.binary_cross_entropy_with_logits(total, wanted) + of_codes
         return loss
+
+    def texts(self, rng: np.random.Generator) -> Iterator[AlignmentBatch]:
+        """Every item with a text once for each task of the alignment."""
+        return iter(()) if self.alignment is None else self.alignment.epoch(rng)
+
+    def loss_of_texts(self, batch: AlignmentBatch) -> Tensor:
+        """Mean cross-entropy of codes, or of words."""
+        assert self.alignment is not None
+        self.reader.forget()
+        return self.alignment.loss(self.model, batch)
 
     # ---------------------------------------------------------------------------------- asking
 

@@ -6,14 +6,19 @@ codes: items are tokens of their own, which nobody has taught the model, so it h
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import PREFIX
-from tastebench.recommenders.llm.ask_settings import AskSettings, ProbeSettings
+from tastebench.recommenders.llm.ask_settings import (
+    BOTH_WAYS,
+    AlignmentTask,
+    AskSettings,
+    ProbeSettings,
+)
 from tastebench.recommenders.llm.models import (
     has_chat_template,
     need_model,
@@ -25,6 +30,8 @@ from tastebench.training.settings import TrainSettings
 
 class LLMConfig(TrainSettings):
     """How a model is asked, and how it is tuned if it is; RecBench's values where it says any."""
+
+    LATER: ClassVar[tuple[str, ...]] = (*TrainSettings.LATER, "alignment")
 
     model: str = ""
     """A folder with a transformers model, `organisation/model[@commit]` on the hub, `minilm`, or
@@ -90,6 +97,12 @@ class LLMConfig(TrainSettings):
     model that is asked as it is keeps the half precision that it is stored in, where the device
     computes in it; `fp32` never does."""
 
+    alignment: tuple[AlignmentTask, ...] = ()
+    """Over ids and codes, what is learned of the items' own texts before the rows of each epoch:
+    their codes from the text (RecBench, STORE) or the title, the text or the title from the codes
+    (LC-Rec). `true` is from the text and back. The representation has to have text as well:
+    `id+text` or `text+code`."""
+
     lr: float = Field(1e-4, gt=0)
     """Learning rate of Adam."""
 
@@ -101,6 +114,11 @@ class LLMConfig(TrainSettings):
 
     patience: int = Field(2, ge=1)
     """Stop after this many epochs in a row whose validation did not beat the best strictly."""
+
+    @field_validator("alignment", mode="before")
+    @classmethod
+    def _both_ways(cls, given: Any) -> Any:
+        return BOTH_WAYS if given is True else () if given is False else given
 
     @property
     def remote(self) -> bool:
@@ -155,6 +173,11 @@ def _check(config: LLMConfig, representation: str) -> None:
 
 def _check_representation(config: LLMConfig, representation: str) -> None:
     if representation == "text":
+        if config.alignment:
+            raise UsageError(
+                "alignment teaches what ids and codes mean, and items are shown in words here",
+                fix="representation: id+text or text+code, or alignment: []",
+            )
         return
     if config.tune == "none" or config.remote:
         raise UsageError(
@@ -165,6 +188,15 @@ def _check_representation(config: LLMConfig, representation: str) -> None:
     if config.scoring != "generative":
         raise UsageError(
             f"llm over {representation} scores by yes and no alone", fix="scoring: generative"
+        )
+    reads = "text" in representation.split("+")
+    if bool(config.alignment) != reads:
+        raise UsageError(
+            f"alignment {', '.join(config.alignment)} reads the text of items, and the "
+            f"representation is {representation}"
+            if config.alignment
+            else f"llm over {representation} reads no text of items without alignment",
+            fix="alignment: true with id+text or text+code, or neither",
         )
 
 
@@ -178,6 +210,11 @@ def _weights(config: LLMConfig, representation: str, fetch: bool) -> str | None:
         from tastebench.recommenders.llm.remote_model import identity
 
         return f"{identity(config.model)} prompt {prompt_of(config, chat=True).hash}"
+    aligned = ""
+    if config.alignment:
+        from tastebench.recommenders.llm.alignment_words import get_alignment_words
+
+        aligned = f" alignment {get_alignment_words().hash}"
     trusted = config.trust_remote_code
     found = revision_of(config.model, fetch=fetch, trust_remote_code=trusted)
     # Which of two prompts is meant is known of a model that is here.
@@ -186,7 +223,7 @@ def _weights(config: LLMConfig, representation: str, fetch: bool) -> str | None:
         folder = language_model(config.model, trust_remote_code=trusted)
         chats = {config.chat == "auto" and has_chat_template(folder)}
     hashes = (prompt_of(config, chat=chat).hash for chat in sorted(chats))
-    return f"{found} prompt {' '.join(hashes)}"
+    return f"{found} prompt {' '.join(hashes)}{aligned}"
 
 
 def _preview(config: LLMConfig, problem: Any, items: Items) -> Preview:
@@ -203,7 +240,7 @@ CARD = RecommenderCard(
     name="llm",
     summary="a language model asked whether a user will like an item: zero-shot or tuned",
     tasks=("ctr",),
-    representations=("text", "id", "code"),
+    representations=("text", "id", "code", "id+text", "text+code"),
     config=LLMConfig,
     build=_build,
     citation="RecBench: Liu et al., 2025; TALLRec: Bao et al., RecSys 2023",

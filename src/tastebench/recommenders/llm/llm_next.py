@@ -12,10 +12,9 @@ from pydantic import Field
 
 from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
+from tastebench.recommenders.llm.ask_settings import AlignmentTask
 from tastebench.recommenders.llm.models import need_model, revision_of
 from tastebench.recommenders.seqrec.generative_settings import GenerativeSettings
-
-AlignmentTask = Literal["text-to-code", "code-to-text", "title-to-code", "code-to-title"]
 
 
 class NextConfig(GenerativeSettings):

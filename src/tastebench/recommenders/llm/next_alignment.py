@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -28,10 +28,44 @@ if TYPE_CHECKING:
 
     from tastebench.contracts import Items
     from tastebench.lm.spelling import Spelling
-    from tastebench.recommenders.llm.llm_next import AlignmentTask, NextConfig
-    from tastebench.recommenders.llm.next_network import NextNetwork
+    from tastebench.recommenders.llm.ask_settings import AlignmentTask
+    from tastebench.recommenders.seqrec.code_tokens import CodeTokens
 
 _NO_LIMIT = 2560  # of a prompt of a model that names none: its texts have a fifth of it
+
+
+class AlignmentSettings(Protocol):
+    """Settings of whoever aligns."""
+
+    @property
+    def alignment(self) -> tuple[AlignmentTask, ...]: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+
+class KnowsCodes(Protocol):
+    """A model that reads and says words and the codes of items, and looks back only."""
+
+    @property
+    def tokens(self) -> CodeTokens:
+        """What codes are read by."""
+        ...
+
+    def code_tokens(self, items: Tensor) -> Tensor:
+        """Code tokens of items of any shape, one axis more, `[..., width]`."""
+        ...
+
+    def states_of(self, tokens: Tensor) -> Tensor:
+        """States `[b, t, h]` of words by their ids and of code tokens `t` as `-1 - t`."""
+        ...
+
+    def cross_entropy(self, states: Tensor, codes: Tensor) -> Tensor:
+        """Mean over codes int64 `[n, width]`, each from its state `[n, width, h]`."""
+        ...
+
+    def logits_of_words(self, states: Tensor) -> Tensor:
+        """`[n, h]` to `[n, vocabulary]`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +95,7 @@ class Alignment:
     """
 
     def __init__(
-        self, config: NextConfig, items: Items, spelling: Spelling, limit: int | None
+        self, config: AlignmentSettings, items: Items, spelling: Spelling, limit: int | None
     ) -> None:
         assert items.text is not None
         self._batch = config.batch_size
@@ -94,7 +128,7 @@ class Alignment:
             for rows in arranged(lengths[items], np.ones_like(items), rng, self._batch):
                 yield AlignmentBatch(task, items[rows])
 
-    def loss(self, network: NextNetwork, batch: AlignmentBatch) -> Tensor:
+    def loss(self, network: KnowsCodes, batch: AlignmentBatch) -> Tensor:
         """Mean cross-entropy of the codes, or of the words."""
         before, between = self._around[batch.task]
         text = self._texts[batch.task][batch.items]
@@ -106,7 +140,7 @@ class Alignment:
             tokens, at = _padded(prompt, network.tokens.width - 1, device)
             places = at[:, None] + torch.arange(network.tokens.width, device=device)
             tokens.scatter_(1, places[:, :-1] + 1, -1 - codes[:, :-1])
-            states = network.body(network.embed_tokens(tokens))
+            states = network.states_of(tokens)
             picked = states.take_along_dim(places[..., None], dim=1)
             items = torch.from_numpy(batch.items).to(device)
             return network.cross_entropy(picked, network.tokens.codes[items])
@@ -114,12 +148,11 @@ class Alignment:
         prompt = concatenated(_each(np.concatenate([before, space, between]), n), text)
         tokens, last = _padded(prompt, 0, device)
         tokens[:, len(before) : len(before) + network.tokens.width] = -1 - codes
-        states = network.body(network.embed_tokens(tokens))
+        states = network.states_of(tokens)
         first_word = len(before) + len(space) + len(between)
         column = torch.arange(tokens.shape[1], device=device)
         said = (column >= first_word) & (column <= last[:, None])
-        assert network.body.head is not None
-        logits = network.body.head(states[:, :-1][said[:, 1:]])
+        logits = network.logits_of_words(states[:, :-1][said[:, 1:]])
         return functional.cross_entropy(logits.float(), tokens[said])
 
 

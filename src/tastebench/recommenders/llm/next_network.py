@@ -124,6 +124,17 @@ class NextNetwork(nn.Module):
         spelt = self.tokens.spell(items.reshape(-1, 1))[:, 1:]
         return spelt.view(*items.shape, self.tokens.width)
 
+    def states_of(self, tokens: Tensor) -> Tensor:
+        """States `[b, t, h]` of tokens as `Written` has them."""
+        states: Tensor = self.body(self.embed_tokens(tokens))
+        return states
+
+    def logits_of_words(self, states: Tensor) -> Tensor:
+        """`[n, h]` to `[n, vocabulary]`, by a head that is not trained."""
+        assert self.body.head is not None
+        logits: Tensor = self.body.head(states)
+        return logits
+
     def embed(self, tokens: Tensor, user: Tensor | None) -> Tensor:
         """Tokens as `Written` has them, `[b, t]`, to embeddings; users are told apart."""
         return self.users.add_to_first(self.embed_tokens(tokens), user)

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
 
-from tastebench.contracts import Account, Candidates, CtrProblem, FitReport, Items, Pairs, Trainer
+from tastebench.contracts import Account, Candidates, CtrProblem, FitReport, Items, Trainer
 from tastebench.errors import UsageError
 from tastebench.lm.spending import per_thousand
 from tastebench.ragged import Ragged
@@ -45,6 +45,19 @@ class Scorer(Protocol):
 
     def counted(self) -> Counter[str]:
         """What was read since the last call."""
+        ...
+
+
+@runtime_checkable
+class LearnsTexts(Protocol):
+    """A scorer that learns of the items' own texts before the rows of an epoch."""
+
+    def texts(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Batches of what an epoch learns of them, if anything."""
+        ...
+
+    def loss_of_texts(self, batch: Any) -> Tensor:
+        """Mean loss of such a batch."""
         ...
 
 
@@ -93,7 +106,7 @@ class PairwiseLM:
         with torch_seeded(trainer.rng("weights")):
             scorer = _scorer(self.config, items, problem.history_length)
             if self.config.tune != "none":
-                rows = _Rows(problem, problem.train, scorer, self.config.batch_size)
+                rows = _Rows(problem, scorer, self.config.batch_size)
         self._scorer, self._history_length = scorer, problem.history_length
         if rows is None:
             seconds = time.perf_counter() - began
@@ -133,7 +146,7 @@ class PairwiseLM:
 
 
 def _scorer(config: LLMConfig, items: Items, history_length: int) -> Scorer:
-    if items.forms and "text" not in items.forms:
+    if {"id", "code"} & set(items.forms):
         from tastebench.recommenders.llm.code_pairwise import CodeScorer
 
         scorer: Scorer = CodeScorer(config, items, history_length)
@@ -150,7 +163,8 @@ def _scorer(config: LLMConfig, items: Items, history_length: int) -> Scorer:
 class _Rows:
     """The labelled rows of the training part, in batches of like length."""
 
-    def __init__(self, problem: CtrProblem, train: Pairs, scorer: Scorer, batch_size: int) -> None:
+    def __init__(self, problem: CtrProblem, scorer: Scorer, batch_size: int) -> None:
+        train = problem.train
         if not len(train):
             raise UsageError(
                 "the training part holds no labelled rows",
@@ -164,11 +178,16 @@ class _Rows:
         self._label = train.label[order].astype(np.float32)
         self._scorer, self._batch_size = scorer, batch_size
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """All rows once."""
+    def epoch(self, rng: np.random.Generator) -> Iterator[Any]:
+        """All rows once; before them what is learned of the items' own texts."""
+        if isinstance(self._scorer, LearnsTexts):
+            yield from self._scorer.texts(rng)
         one_each = np.ones(len(self._lengths), dtype=np.int64)
-        return arranged(self._lengths, one_each, rng, self._batch_size)
+        yield from arranged(self._lengths, one_each, rng, self._batch_size)
 
-    def loss(self, rows: Any) -> Tensor:
-        """Mean over some rows."""
-        return self._scorer.loss(rows, self._label[rows])
+    def loss(self, batch: Any) -> Tensor:
+        """Mean over some rows, or over some items' texts and codes."""
+        if isinstance(batch, np.ndarray):
+            return self._scorer.loss(batch, self._label[batch])
+        assert isinstance(self._scorer, LearnsTexts)
+        return self._scorer.loss_of_texts(batch)

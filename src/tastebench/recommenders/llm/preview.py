@@ -74,7 +74,7 @@ def preview(config: LLMConfig, problem: CtrProblem, items: Items) -> Preview:
 def _guessed(config: LLMConfig, problem: CtrProblem, items: Items, pairs: Pairs, n: int) -> Preview:
     """As words, where the tokenizer is not here yet; tokens by their usual length."""
     prompt = prompt_of(config, chat=True)
-    texts = texts_of(items) if items.text is not None else None
+    texts = None if _coded(items) else texts_of(items)
 
     def said(item: int) -> str:
         if texts is not None:
@@ -94,6 +94,11 @@ def _users(pairs: Pairs) -> np.ndarray:
     """A row of each user, in the order of the users."""
     rows: np.ndarray = np.unique(pairs.user, return_index=True)[1]
     return rows
+
+
+def _coded(items: Items) -> bool:
+    """Items are tokens of their own, in the place of words."""
+    return bool({"id", "code"} & set(items.forms))
 
 
 def _width(items: Items) -> int:
@@ -163,7 +168,7 @@ def _pieces(
     chat = generative and in_chat(config, model.folder, kind)
     spelling = model.spelling
     name: Callable[[int], str] = "item {}".format
-    if items.text is not None:
+    if not _coded(items):
         texts = texts_of(items)
         name = item_name(texts)
         spelt = spelling.texts(texts, name)
