@@ -33,7 +33,8 @@ class Tops:
             values: Whose.
         """
         has = (values[stretch[self._event]] == self._of_event[:, None]).any(axis=1)
-        event = np.unique(self._event[has])
+        event = self._event[has]  # ascending
+        event = event[np.diff(event, prepend=-1) != 0]
         return Ragged.from_lengths(
             place[event] + 1, np.bincount(stretch[event], minlength=len(values))
         )

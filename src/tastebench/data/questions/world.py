@@ -144,7 +144,7 @@ class World:
     def _pairs(self) -> np.ndarray:
         history, title = self.people.history, self.attributes[0]
         codes = title.whole[history.values]
-        return np.unique((history.rows * len(title.texts) + codes)[codes >= 0])
+        return np.sort((history.rows * len(title.texts) + codes)[codes >= 0])
 
     def had_title(self, who: np.ndarray, titles: np.ndarray) -> np.ndarray:
         """Whether the history of a user has an item of a title, bool, of the shape of `titles`.
