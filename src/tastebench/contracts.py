@@ -8,7 +8,7 @@ encoder or a recommender; there is no base class to inherit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -162,6 +162,7 @@ class Questions:
         kind: What is asked for (an index into `kinds`), int64 `[n]`.
         kinds: Names of the kinds, e.g. `("df", "mf")`.
         language: Of the questions: `en`, `zh`.
+        asker: Row in the users index of each list of `history`, int64; None where nobody says.
     """
 
     history: Ragged
@@ -172,9 +173,21 @@ class Questions:
     kind: np.ndarray
     kinds: tuple[str, ...]
     language: str = "en"
+    asker: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def __getitem__(self, rows: np.ndarray) -> Questions:
+        """The questions of an index array, with the histories of all."""
+        return replace(
+            self,
+            user=self.user[rows],
+            text=[self.text[row] for row in rows.tolist()],
+            options=[self.options[row] for row in rows.tolist()],
+            gold=self.gold[rows],
+            kind=self.kind[rows],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -607,6 +620,7 @@ class Evaluation:
             `tied` (targets whose score ties with another item's).
         top: The best items per asked target or query, if they were asked for.
         scores: The score of every candidate, float64, where candidates were asked about (ctr).
+        answers: What was answered, where questions were asked (userqa).
     """
 
     unit: Literal["user", "query"]
@@ -617,6 +631,7 @@ class Evaluation:
     counts: dict[str, int] = field(default_factory=dict)
     top: Ranking | None = None
     scores: np.ndarray | None = None
+    answers: Answers | None = None
 
     def means(self) -> dict[str, float]:
         """The weighted mean of each metric over the units with a value; NaN if there is none."""

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from tastebench.errors import UsageError, did_you_mean
 
-Needs = Literal["ranks", "rows", "lists"]
+Needs = Literal["ranks", "rows", "lists", "answers"]
 Cut = Literal["required", "optional", "none"]
 Weight = Literal["one", "relevant", "rows"]
 
@@ -27,8 +27,8 @@ class MetricInfo:
 
     Attributes:
         name: The name without a cut-off.
-        needs: `ranks` (positions of relevant items), `rows` (label and score a row) or `lists` (the
-            top k of every query).
+        needs: `ranks` (positions of relevant items), `rows` (label and score a row), `lists` (the
+            top k of every query) or `answers` (options of a question and which was picked).
         cut: Whether a cut-off `@k` belongs to the name.
         summary: One line for lists.
         formula: Its definition for one unit.
@@ -71,6 +71,40 @@ _LINEAR = "sum over relevant i of P(r_i <= k)"
 _NO_ODDS = "scores of rows that are not log-odds"
 _BOTH = "over its groups with both classes"
 _PAIRS = "every relevant item is a query of its own, and the others of the query count as errors"
+
+KINDS_OF_QUESTIONS = {
+    "df": "an attribute of one of the first or last items",
+    "mf": "how many items there are, or have a value",
+    "ip": "the title of the next item",
+    "ap": "another attribute of the next item",
+    "li": "the three values that are most frequent",
+    "si": "the value that is most frequent lately",
+    "it": "how the most frequent value changed",
+}
+"""What questions about users ask for, in UQABench's order."""
+
+DIMENSIONS = {
+    "sequence": ("df", "mf"),
+    "action": ("ip", "ap"),
+    "interest": ("li", "si", "it"),
+}
+"""Kinds of questions that UQABench counts together."""
+
+
+def _accuracy(of: str, about: str, undefined: str) -> MetricInfo:
+    return MetricInfo(
+        name=f"accuracy_{of}" if of else "accuracy",
+        needs="answers",
+        cut="none",
+        summary=f"Share of questions answered right: {about}",
+        formula="1 if the right option alone scores highest, 1 / m if it is one of m that do, else "
+        "0; 0 without an answer. The mean over questions is a micro average",
+        ties="expected value over a uniformly random choice of the options that score highest",
+        undefined=undefined,
+        oracle="scikit-learn accuracy_score",
+        citation="UQABench (Liu et al. 2025)",
+    )
+
 
 _TABLE = (
     MetricInfo(
@@ -305,6 +339,15 @@ _TABLE = (
         undefined="empty catalogue",
         oracle="brute force",
         citation="Ge et al. 2010",
+    ),
+    _accuracy("", "all questions about users", "no question"),
+    *(
+        _accuracy(name, f"those of {', '.join(kinds)}", "a question of another kind")
+        for name, kinds in DIMENSIONS.items()
+    ),
+    *(
+        _accuracy(kind, about, "a question of another kind")
+        for kind, about in KINDS_OF_QUESTIONS.items()
     ),
 )
 

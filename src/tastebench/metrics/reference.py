@@ -89,6 +89,8 @@ more of it than a good one.
 _SECTIONS: dict[Needs, str] = {
     "ranks": "## Ranking metrics\n\nComputed from where relevant items stand among candidates.\n",
     "rows": _ROWS,
+    "answers": "## Questions about users\n\nComputed from the options of a question and which of "
+    "them was taken.\n",
     "lists": "## Beyond accuracy\n\nComputed from the top k of every user or query.\n",
 }
 

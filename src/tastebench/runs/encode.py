@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tastebench.encoders.vectors import Encoded
     from tastebench.tasks import TaskProtocol
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
 
 
@@ -197,7 +198,7 @@ def _time(
 
 
 def _encode_request(
-    encoder: Encoder, asked: Asked | Shown, items: Sequence[str]
+    encoder: Encoder, asked: Asked | Shown | Quiz, items: Sequence[str]
 ) -> Callable[[int], object]:
     """Encodes what a request brings along."""
 

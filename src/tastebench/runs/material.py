@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.contracts import Items
-from tastebench.errors import UsageError
+from tastebench.data.questions.spec import QuestionSpec
+from tastebench.errors import DataError, UsageError
 from tastebench.files import read_json, write_json
 from tastebench.runs.record import EncodeStep
 from tastebench.runs.spec import RunSpec
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
+    from tastebench.data.questions.attributes import Attribute
     from tastebench.tasks import QueryForms
 
 
-MADE = frozenset({"id", "text", "vector", "code", "truth"})
+MADE = frozenset({"id", "text", "vector", "code", "side", "truth"})
 """Forms of items that `items_for` makes."""
 
 
@@ -111,8 +113,42 @@ def query_words(dataset: Dataset) -> list[str]:
     return [] if table is None else table["text"].to_list()
 
 
+def item_attributes(dataset: Dataset, questions: QuestionSpec | None) -> list[Attribute]:
+    """The title of all items, and what else is known of them, as questions about users name it.
+
+    Args:
+        dataset: Whose items.
+        questions: Which attributes, where questions are asked about them; else all that are known.
+    """
+    from tastebench.data.questions.attributes import read_attribute, rules_of
+
+    asked = questions or QuestionSpec()
+    rules = rules_of(dataset, asked.attributes)
+    return [read_attribute(dataset, rule, asked.title_characters) for rule in rules]
+
+
+def _side(attributes: list[Attribute], dataset: Dataset) -> dict[str, np.ndarray]:
+    """Attributes as codes int64 `[n_items]`, -1 where there is none; the title is none."""
+    if len(attributes) == 1:
+        raise DataError(
+            "items have no attributes to read",
+            where=dataset.name,
+            fix="a representation without side, or import the items with category, brand or genres",
+        )
+    return {one.name: one.whole for one in attributes[1:]}
+
+
+def _in_words(attributes: list[Attribute]) -> dict[str, list[str]]:
+    """Attributes by name, one string an item each."""
+    return {one.name: np.append(one.texts, "")[one.whole].tolist() for one in attributes}
+
+
 def items_for(
-    spec: RunSpec, dataset: Dataset, vectors: Vectors | None, codes: np.ndarray | None = None
+    spec: RunSpec,
+    dataset: Dataset,
+    vectors: Vectors | None,
+    codes: np.ndarray | None = None,
+    questions: QuestionSpec | None = None,
 ) -> Items:
     """The catalogue in the forms of the run's representation.
 
@@ -121,6 +157,7 @@ def items_for(
         dataset: Its dataset.
         vectors: What the encode step left, for those who read vectors.
         codes: Semantic ids int64 `[n_items, width]`, for those who read codes.
+        questions: What is asked about users, which says what attributes are.
 
     Raises:
         UsageError: A form that cannot be made from this dataset.
@@ -129,11 +166,17 @@ def items_for(
     for form in spec.forms:
         if form == "text":
             forms["text"] = item_words(dataset, spec.text_recipe)
-            forms["columns"] = item_columns(dataset, spec.text_recipe)
+            forms["columns"] = (
+                item_columns(dataset, spec.text_recipe)
+                if questions is None
+                else _in_words(item_attributes(dataset, questions))
+            )
         elif form == "vector" and vectors is not None:
             forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
         elif form == "code" and codes is not None:
             forms["code"] = codes
+        elif form == "side":
+            forms["side"] = _side(item_attributes(dataset, questions), dataset)
         elif form == "truth":
             forms["truth"] = _truth(dataset)
         elif form != "id":

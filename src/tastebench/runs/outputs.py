@@ -10,6 +10,7 @@ import numpy as np
 
 from tastebench.files import write_text
 from tastebench.lm.transcript import transcript_of, write_transcript
+from tastebench.metrics.answers import ANSWERED
 from tastebench.runs.job import Job
 from tastebench.runs.record import Record
 from tastebench.runs.tune import Tuned
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tastebench.contracts import Evaluation
     from tastebench.data.dataset import Dataset
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
 
 LIST_LENGTH = 20
@@ -40,13 +42,14 @@ def clear(folder: Path) -> None:
 def write_tables(
     folder: Path,
     dataset: Dataset,
-    asked: Asked | Shown,
+    asked: Asked | Shown | Quiz,
     evaluation: Evaluation,
     tuned: Tuned,
 ) -> None:
     """Writes everything about a run that is a table, or lines."""
     import polars as pl
 
+    from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,8 @@ def write_tables(
     if isinstance(asked, Shown):
         assert evaluation.scores is not None
         _write_scores(folder, dataset, asked, evaluation.scores, tuned.recommender.log_odds)
+    elif isinstance(asked, Quiz):
+        answers(dataset, asked, evaluation).write_parquet(folder / "predictions.parquet")
     elif evaluation.top is not None:
         predictions(dataset, asked, evaluation).write_parquet(folder / "predictions.parquet")
     _write_calls(folder, dataset, tuned.recommender)
@@ -102,6 +107,36 @@ def _write_scores(
         columns = {name: value for name, value in vars(bins).items() if name != "edges"}
         edges = {"from": bins.edges[:-1], "to": bins.edges[1:]}
         pl.DataFrame({**edges, **columns}).write_parquet(folder / "calibration.parquet")
+
+
+def answers(dataset: Dataset, quiz: Quiz, evaluation: Evaluation) -> pl.DataFrame:
+    """A row per question: of whom and what, its options, the right one, what was answered."""
+    import polars as pl
+
+    from tastebench.tasks.quiz import asker_of
+
+    questions, given = quiz.questions, evaluation.answers
+    assert given is not None
+    picked = [
+        list(options)[best] if status == ANSWERED else None
+        for options, best, status in zip(
+            questions.options, given.scores.argmax(axis=1).tolist(), given.status, strict=True
+        )
+    ]
+    return pl.DataFrame(
+        {
+            "user_id": dataset.everyone.gather(asker_of(questions)),
+            "kind": np.array(questions.kinds)[questions.kind].tolist(),
+            "question": list(questions.text),
+            "options": [list(options) for options in questions.options],
+            "gold": [o[g] for o, g in zip(questions.options, questions.gold, strict=True)],
+            "answer": picked,
+            "status": list(given.status),
+            "scores": given.scores,
+            "soft_tokens": given.soft,
+            "text_tokens": given.tokens,
+        }
+    )
 
 
 def per_user(dataset: Dataset, evaluation: Evaluation) -> pl.DataFrame:

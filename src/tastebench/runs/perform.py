@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
     from tastebench.tasks import QueryForms, Task
     from tastebench.tasks.evaluate import Asked
+    from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
 
 
@@ -90,7 +91,9 @@ class _Performance:
         self.problem = self.task.problem(self.dataset, self.protocol)
         self.codes = MadeCodes.read(job.codes) if job.codes else None
         codes = self.codes.load(self.dataset) if self.codes else None
-        self.items: Items = items_for(self.spec, self.dataset, self.vectors, codes)
+        self.items: Items = items_for(
+            self.spec, self.dataset, self.vectors, codes, self.protocol.questions
+        )
         self.forms: QueryForms = queries_for(self.spec, self.dataset, self.vectors)
 
     def carry_out(self) -> Record:
@@ -189,11 +192,11 @@ class _Performance:
 
     # ------------------------------------------------------------------------------ evaluation
 
-    def _ask(self, part: Any) -> Asked | Shown:
+    def _ask(self, part: Any) -> Asked | Shown | Quiz:
         return self.task.ask(self.problem, self.protocol, part, self.forms)
 
     @property
-    def _validation(self) -> Asked | Shown | None:
+    def _validation(self) -> Asked | Shown | Quiz | None:
         """The questions of the validation part, made once; None where there are none."""
         if not hasattr(self, "_validation_asked"):
             asked = self._ask("valid") if "valid" in self.task.parts else None
@@ -217,13 +220,13 @@ class _Performance:
         means = self._evaluate(recommender, self._validation, 0).means()
         return {name: number(mean) for name, mean in means.items()}
 
-    def _evaluate(self, recommender: Any, asked: Asked | Shown, top_k: int) -> Evaluation:
+    def _evaluate(self, recommender: Any, asked: Asked | Shown | Quiz, top_k: int) -> Evaluation:
         from tastebench.tasks.task import measure
 
         return measure(recommender, asked, self.protocol, top_k=top_k)
 
     def _latency(
-        self, recommender: Any, asked: Asked | Shown, told: Account | None
+        self, recommender: Any, asked: Asked | Shown | Quiz, told: Account | None
     ) -> Latency | None:
         if self.job.latency_seconds <= 0:
             return None

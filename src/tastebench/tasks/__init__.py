@@ -18,6 +18,7 @@ TASKS: Registry[Task] = Registry(
         "seqrec": "tastebench.tasks.seqrec:TASK",
         "cf": "tastebench.tasks.cf:TASK",
         "ctr": "tastebench.tasks.ctr:TASK",
+        "userqa": "tastebench.tasks.userqa:TASK",
     },
     group="tastebench.tasks",
 )

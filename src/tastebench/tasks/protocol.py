@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from tastebench.data.card import RowsSpec, SplitSpec
+from tastebench.data.questions.spec import QuestionSpec
 from tastebench.errors import UsageError
 from tastebench.files import hash_json
 from tastebench.metrics.grammar import parse_all, parse_rows
@@ -28,7 +29,7 @@ from tastebench.metrics.grammar import parse_all, parse_rows
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
 
-TaskName = Literal["search", "seqrec", "cf", "ctr"]
+TaskName = Literal["search", "seqrec", "cf", "ctr", "userqa"]
 
 DEFINITIONS = 1
 """Raised when a metric, the tie rule or an exclusion comes to mean something else: old numbers then
@@ -39,16 +40,17 @@ Count = Annotated[int, Field(ge=1)]
 _ONLY: dict[str, tuple[TaskName, ...]] = {
     "split": ("seqrec", "cf", "ctr"),
     "mask_seen": ("seqrec", "cf"),
-    "history_length": ("seqrec", "ctr"),
+    "history_length": ("seqrec", "ctr", "userqa"),
     "min_grade": ("search",),
     "rows": ("ctr",),
     "group": ("ctr",),
+    "questions": ("userqa",),
 }
 """Fields that not every task reads. One that is set and not read would change the fingerprint and
 the words of a protocol, and no number."""
 
 
-_LATER = ("rows", "group")
+_LATER = ("rows", "group", "questions")
 """Fields that came later: where one says nothing, fingerprints are those from before it."""
 
 
@@ -61,7 +63,8 @@ class TaskProtocol(BaseModel):
         history_length: Latest items a model sees; None where histories are sets (cf) or absent.
         min_history: Targets with fewer earlier items are not asked, but counted.
         min_grade: Judgements graded below it are not relevant; None takes all above 0 (search).
-        candidates: What is ranked: the whole catalogue, or only what was shown (ctr).
+        candidates: What is ranked: the whole catalogue, only what was shown (ctr), or the options
+            of a question (userqa).
         mask_seen: Items that the asker had before leave the ranking, also those beyond the history
             length, in the test phase of cf those of valid too; a target among them is not asked,
             but counted. Searching masks nothing.
@@ -71,6 +74,7 @@ class TaskProtocol(BaseModel):
         metrics: Metric names with cut-offs, the headline first.
         rows: How labelled rows are got (ctr).
         group: What labelled rows are compared within: all of a user, or one impression (ctr).
+        questions: Which questions are asked about users, and how users are cut (userqa).
         behaviour: `fixed` measures as documented here.
         limit: At most this many users or queries are asked; a limited result is never on a board.
     """
@@ -82,7 +86,7 @@ class TaskProtocol(BaseModel):
     history_length: Count | None = None
     min_history: Annotated[int, Field(ge=0)] = 1
     min_grade: Annotated[float, Field(gt=0)] | None = None
-    candidates: Literal["all", "shown"] = "all"
+    candidates: Literal["all", "shown", "options"] = "all"
     mask_seen: bool = False
     ties: Literal["expected"] = "expected"
     average: Literal["user", "row"] = "user"
@@ -91,14 +95,20 @@ class TaskProtocol(BaseModel):
     limit: Count | None = None
     rows: RowsSpec | None = None
     group: Literal["user", "impression"] | None = None
+    questions: QuestionSpec | None = None
 
     @field_validator("metrics")
     @classmethod
     def _canonical(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not names:
             raise UsageError("a protocol needs at least one metric", fix="metrics: [ndcg@10]")
-        rows = info.data.get("task") == "ctr"
-        metrics = parse_rows(names) if rows else parse_all(names, needs="ranks")
+        match info.data.get("task"):
+            case "ctr":
+                metrics = parse_rows(names)
+            case "userqa":
+                metrics = parse_all(names, needs="answers")
+            case _:
+                metrics = parse_all(names, needs="ranks")
         return tuple(str(metric) for metric in metrics)
 
     @model_serializer(mode="wrap")
@@ -107,13 +117,15 @@ class TaskProtocol(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.task != "search" and self.split is None:
+        if self.task not in ("search", "userqa") and self.split is None:
             raise UsageError(f"{self.task} needs a split", fix="split: {kind: last_out}")
-        if self.task in ("seqrec", "ctr") and self.history_length is None:
+        if self.task in ("seqrec", "ctr", "userqa") and self.history_length is None:
             raise UsageError(f"{self.task} needs a history length", fix="history_length: 50")
-        if (self.task == "ctr") != (self.candidates == "shown"):
+        ranked = {"ctr": "shown", "userqa": "options"}.get(self.task, "all")
+        if self.candidates != ranked:
             raise UsageError(
-                "ctr ranks what was shown, and every other task the whole catalogue",
+                "ctr ranks what was shown, userqa the options of a question, and every other task "
+                "the whole catalogue",
                 fix="leave candidates out of the protocol",
             )
         if self.task == "ctr" and self.split is not None and self.split.cold_items is not None:
@@ -123,6 +135,8 @@ class TaskProtocol(BaseModel):
             )
         if self.task == "ctr" and (self.rows is None or self.group is None):
             raise UsageError("ctr needs rows and a group", fix="leave both to the dataset")
+        if self.task == "userqa" and self.questions is None:
+            raise UsageError("userqa needs questions", fix="questions: {language: en}")
         for field, tasks in _ONLY.items():
             if self.task not in tasks and getattr(self, field) not in (None, False):
                 raise UsageError(
@@ -137,12 +151,18 @@ class TaskProtocol(BaseModel):
         return self.metrics[0]
 
     def fingerprint(self, dataset: Dataset) -> str:
-        """12 hex digits that change with the data or with any field above."""
+        """12 hex digits that change with the data, the words of questions or any field above."""
+        asked = {}
+        if self.questions is not None:
+            from tastebench.data.questions.templates import get_templates
+
+            asked = {"templates": get_templates(self.questions.language).hash}
         return hash_json(
             {
                 "definitions": DEFINITIONS,
                 "dataset": dataset.fingerprint,
                 "protocol": self.model_dump(mode="json"),
+                **asked,
             },
             length=12,
         )
@@ -158,10 +178,13 @@ class TaskProtocol(BaseModel):
             parts.append(f"relevant from grade {self.min_grade:g}")
         if self.rows is not None:
             parts.append(f"{describe_rows(self.rows)}, compared within {self.group}s")
+        elif self.questions is not None:
+            parts.append(describe_questions(self.questions))
         else:
             parts.append("all items ranked" + (", seen ones left out" if self.mask_seen else ""))
         parts.append("expected value over ties")
-        rows = {"search": "queries", "ctr": f"{self.group}s"}.get(self.task, "rows")
+        by_task = {"search": "queries", "ctr": f"{self.group}s", "userqa": "questions"}
+        rows = by_task.get(self.task, "rows")
         parts.append(f"mean over {'users' if self.average == 'user' else rows}")
         if self.limit is not None:
             parts.append(f"only {self.limit:,} asked")
@@ -191,6 +214,19 @@ def describe_rows(rows: RowsSpec) -> str:
             return f"labels, or ratings above and below {rows.threshold:g}"
         case _:
             return f"interactions with {rows.negatives} drawn negatives each"
+
+
+def describe_questions(spec: QuestionSpec) -> str:
+    """Which questions are asked, in a few words.
+
+    >>> describe_questions(QuestionSpec(questions=100))
+    'at most 100 questions in en of 4 options, users 80/10/10, seed 101'
+    """
+    shares = "/".join(f"{100 * ratio:.4g}" for ratio in spec.ratios)
+    return (
+        f"at most {spec.questions:,} questions in {spec.language} of {spec.options} options, "
+        f"users {shares}, seed {spec.seed}"
+    )
 
 
 def _words(split: SplitSpec) -> str:

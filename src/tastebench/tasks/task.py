@@ -11,6 +11,7 @@ import numpy as np
 from tastebench.contracts import Evaluation, Part
 from tastebench.errors import ProtocolError
 from tastebench.tasks.evaluate import Asked, measure_answers
+from tastebench.tasks.quiz import Quiz, measure_quiz
 from tastebench.tasks.shown import Shown, measure_shown
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ class Ask(Protocol):
 
     def __call__(
         self, problem: Any, protocol: TaskProtocol, part: Part, forms: QueryForms
-    ) -> Asked | Shown:
+    ) -> Asked | Shown | Quiz:
         """What a protocol asks about one part of a problem."""
         ...
 
 
 def measure(
-    recommender: Any, asked: Asked | Shown, protocol: TaskProtocol, *, top_k: int = 0
+    recommender: Any, asked: Asked | Shown | Quiz, protocol: TaskProtocol, *, top_k: int = 0
 ) -> Evaluation:
     """Asks a fitted recommender and measures its answers.
 
@@ -62,6 +63,8 @@ def measure(
     """
     if isinstance(asked, Shown):
         return measure_shown(recommender, asked, protocol)
+    if isinstance(asked, Quiz):
+        return measure_quiz(recommender, asked, protocol)
     return measure_answers(recommender, asked, protocol, top_k=top_k)
 
 
