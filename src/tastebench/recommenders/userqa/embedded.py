@@ -89,7 +89,7 @@ class UserEmbedding:
             network = self._network(reader, items, problem.history_length)
         first = pretrain(
             network,
-            config.pretrain,
+            config.pretrain.model_copy(update={"device": config.device}),
             train.history,
             problem.valid.history,
             problem.history_length,

@@ -55,8 +55,8 @@ class ReaderSettings(TrainSettings):
     targets: tuple[str, ...] | None = None
     """Linear layers that get an adapter; None is those of queries and values."""
 
-    lr: float = Field(4e-4, gt=0)
-    """Learning rate of Adam."""
+    lr: float = Field(1e-4, gt=0)
+    """Learning rate of Adam; UQABench's for adapters. Its q-former diverges at more."""
 
     warmup: int = Field(100, ge=0)
     """Steps over which learning rates rise from zero."""

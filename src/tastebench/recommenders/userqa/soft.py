@@ -67,7 +67,8 @@ class SoftHeaded(Headed):
             ids: Tokens without soft ones, right-padded, int64 `[b, l]`.
             mask: Where there is a token, bool `[b, l]`.
         """
-        embeddings = self.embed(ids)
+        model: Any = self.model
+        embeddings = model.get_input_embeddings()(ids)
         if soft is not None:
             embeddings = torch.cat([soft.to(embeddings.dtype), embeddings], dim=1)
             mask = torch.cat([mask.new_ones(soft.shape[:2]), mask], dim=1)

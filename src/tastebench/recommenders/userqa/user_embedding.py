@@ -70,7 +70,7 @@ class UserEmbeddingConfig(ReaderSettings):
     representation has."""
 
     pretrain: PretrainSettings = PretrainSettings()
-    """What the encoder learns from before it is frozen, and how long."""
+    """What the encoder learns from before it is frozen, and how long; on the `device` of all."""
 
     adapter: Literal["mean", "q-former", "kmeans"] = "mean"
     """From states to soft tokens: their mean, learned queries that look at them, or the centres of
