@@ -28,7 +28,7 @@ def test_a_name_is_its_own_identity(text: str, metric: Metric) -> None:
     [
         ("ncdg@10", "did you mean ndcg?"),
         ("NDCG@10", "did you mean ndcg?"),
-        ("nonsense", "known: auc, "),
+        ("nonsense", "known: accuracy, "),
         ("recall", "metric 'recall' needs a cut-off\n  fix:   write recall@10"),
         ("recall@0", "must be 1 or more"),
         ("recall@010", "must be 1 or more"),

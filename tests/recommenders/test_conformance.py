@@ -326,6 +326,31 @@ class TestLLMTuned(RecommenderTests):
     config: ClassVar = {"model": str(SPEAKER), "tune": "lora", "epochs": 1, "lora_rank": 2}
 
 
+QA = {"reader": str(SPEAKER), "epochs": 1, "batch_size": 4, "warmup": 1}
+
+
+class TestUserEmbedding(RecommenderTests):
+    card = replace(get_recommender("user-embedding"), representations=("id", "id+side+text"))
+    config: ClassVar = {**QA, "pretrain": {"epochs": 1}}
+
+
+class TestTextHistory(RecommenderTests):
+    card = get_recommender("text-history")
+    config: ClassVar = QA
+
+
+class TestMajority(RecommenderTests):
+    card = get_recommender("majority")
+
+
+class TestAttributeCount(RecommenderTests):
+    card = get_recommender("attribute-count")
+
+
+class TestReadsAll(RecommenderTests):
+    card = get_recommender("reads-all")
+
+
 class TestUist(RecommenderTests):
     card = get_recommender("uist")
     config: ClassVar = NARROW

@@ -88,7 +88,7 @@ def test_every_field_of_labelled_rows_changes_the_fingerprint(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"candidates": "shown"}, "ctr ranks what was shown, and every other task the whole"),
+        ({"candidates": "shown"}, "ctr ranks what was shown, userqa the options"),
         ({"group": "user"}, "group changes nothing in seqrec"),
         ({"rows": RowsSpec(source="labels")}, "rows changes nothing in seqrec"),
         ({"metrics": ("gauc",)}, "metric 'gauc' is computed from rows, not from ranks"),

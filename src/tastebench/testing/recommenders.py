@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tastebench.contracts import (
     FORMS,
+    AnswersQuestions,
     FitReport,
     GeneratesItems,
     Items,
@@ -24,11 +25,13 @@ from tastebench.ragged import Ragged
 from tastebench.tasks import TASKS
 from tastebench.tasks.evaluate import Asked
 from tastebench.tasks.protocol import TaskName
+from tastebench.tasks.quiz import Quiz, answers
 from tastebench.tasks.shown import Shown, score_all
 from tastebench.testing.tiny import N_ITEMS, Tiny, tiny
 from tastebench.training.fit import FabricTrainer
 
 ALL_ITEMS = slice(0, N_ITEMS)
+N_OPTIONS = 4
 
 
 class RecommenderTests:
@@ -82,7 +85,7 @@ class RecommenderTests:
         one, other = self._unfitted(), self._unfitted()
         assert one is not other
         assert isinstance(one, Recommender)
-        assert isinstance(one, (ScoresItems, GeneratesItems, ScoresCandidates))
+        assert isinstance(one, (ScoresItems, GeneratesItems, ScoresCandidates, AnswersQuestions))
 
     # ------------------------------------------------------------------------------- fitting
 
@@ -123,16 +126,17 @@ class RecommenderTests:
     # ------------------------------------------------------------------------------- answering
 
     def test_answers_have_the_right_shape(self, task: TaskName, representation: str) -> None:
-        """One finite score a query and item, or a candidate, or items that exist."""
+        """One finite score a query and item, a candidate, or an option, or items that exist."""
         case = tiny(task)
         asked = self._asked(case)
         recommender, _ = self._fitted(case, representation)
-        answers = self._answers(recommender, asked)
-        assert answers.shape == ((len(asked),) if task == "ctr" else (len(asked), N_ITEMS))
-        if isinstance(recommender, (ScoresItems, ScoresCandidates)):
-            assert np.isfinite(answers).all()
+        found = self._answers(recommender, asked)
+        shape = {"ctr": (len(asked),), "userqa": (len(asked), N_OPTIONS)}
+        assert found.shape == shape.get(task, (len(asked), N_ITEMS))
+        if isinstance(recommender, GeneratesItems) and not isinstance(recommender, ScoresItems):
+            assert ((found >= -1) & (found < N_ITEMS)).all()
         else:
-            assert ((answers >= -1) & (answers < N_ITEMS)).all()
+            assert np.isfinite(found).all()
 
     def test_asking_twice_changes_nothing(self, task: TaskName, representation: str) -> None:
         """Answering keeps no state."""
@@ -152,6 +156,9 @@ class RecommenderTests:
         whole = self._answers(recommender, asked)
         if isinstance(asked, Shown):
             parts = np.concatenate([asked.request(recommender, row) for row in range(len(asked))])
+        elif isinstance(asked, Quiz):
+            each = [asked.request(recommender, row).scores for row in range(len(asked))]
+            parts = np.concatenate(each)
         elif isinstance(recommender, ScoresItems):
             rows = [
                 [
@@ -172,7 +179,12 @@ class RecommenderTests:
         asked = self._asked(case)
         if isinstance(asked, Shown):
             empty = Ragged.from_lists([[]] * len(asked.candidates))
-            new: Asked | Shown = replace(asked, candidates=replace(asked.candidates, history=empty))
+            new: Asked | Shown | Quiz = replace(
+                asked, candidates=replace(asked.candidates, history=empty)
+            )
+        elif isinstance(asked, Quiz):
+            empty = Ragged.from_lists([[]] * len(asked.questions.history))
+            new = replace(asked, questions=replace(asked.questions, history=empty))
         else:
             empty = Ragged.from_lists([[]] * len(asked))
             new = replace(asked, queries=replace(asked.queries, history=empty))
@@ -191,7 +203,7 @@ class RecommenderTests:
             loss = means.pop("logloss", 0.0)
             assert loss >= 0 or not recommender.log_odds
             assert all(0 <= mean <= 1 for mean in means.values())
-            if task != "ctr":
+            if task not in ("ctr", "userqa"):
                 assert evaluation.top is not None and evaluation.top.items.shape[1] == 2
 
     # --------------------------------------------------------------------------------- helpers
@@ -211,12 +223,14 @@ class RecommenderTests:
             case.problem, _only(case.items, representation), trainer
         )
 
-    def _asked(self, case: Tiny) -> Asked | Shown:
+    def _asked(self, case: Tiny) -> Asked | Shown | Quiz:
         task = TASKS.get(case.protocol.task)
         return task.ask(case.problem, case.protocol, "test", case.forms)
 
-    def _answers(self, recommender: Any, asked: Asked | Shown) -> np.ndarray:
-        """Scores of all items or of the candidates, or the items a generator lists."""
+    def _answers(self, recommender: Any, asked: Asked | Shown | Quiz) -> np.ndarray:
+        """Scores of all items, of candidates or options, or the items a generator lists."""
+        if isinstance(asked, Quiz):
+            return answers(recommender, asked.questions).scores
         if isinstance(asked, Shown):
             return score_all(recommender, asked.candidates)
         if isinstance(recommender, ScoresItems):

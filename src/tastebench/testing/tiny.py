@@ -12,12 +12,15 @@ from tastebench.contracts import (
     CtrProblem,
     Items,
     Pairs,
+    QaProblem,
     Queries,
+    Questions,
     SearchProblem,
     SeqProblem,
     Targets,
 )
 from tastebench.data.card import RowsSpec, SplitSpec
+from tastebench.data.questions.spec import QuestionSpec
 from tastebench.ragged import Ragged
 from tastebench.tasks import QueryForms, TaskProtocol
 from tastebench.tasks.protocol import TaskName
@@ -83,7 +86,7 @@ def tiny(task: TaskName, *, other_test: bool = False) -> Tiny:
     """The shop as a problem of `task`.
 
     Args:
-        task: `seqrec`, `cf`, `search` or `ctr`.
+        task: `seqrec`, `cf`, `search`, `ctr` or `userqa`.
         other_test: Other answers in the test part, everything else the same.
     """
     rng = np.random.default_rng(11)
@@ -98,7 +101,13 @@ def tiny(task: TaskName, *, other_test: bool = False) -> Tiny:
     )
     vectors = rng.normal(size=(len(QUERY_TEXTS), 8)).astype(np.float32)
     test = [(item + 5) % N_ITEMS for item in _TEST] if other_test else _TEST
-    make = {"seqrec": _sequences, "cf": _sets, "search": _queries, "ctr": _shown}[task]
+    make = {
+        "seqrec": _sequences,
+        "cf": _sets,
+        "search": _queries,
+        "ctr": _shown,
+        "userqa": _questions,
+    }[task]
     forms = QueryForms(QUERY_TEXTS, vectors) if task == "search" else QueryForms()
     return Tiny(make(test), _protocol(task), items, forms)
 
@@ -114,6 +123,15 @@ def _protocol(task: TaskName) -> TaskProtocol:
             history_length=5,
             min_history=0,
             metrics=("gauc", "ndcg@3", "logloss"),
+        )
+    if task == "userqa":
+        return TaskProtocol(
+            task=task,
+            questions=QuestionSpec(),
+            candidates="options",
+            history_length=5,
+            min_history=0,
+            metrics=("accuracy", "accuracy_sequence", "accuracy_df"),
         )
     return TaskProtocol(
         task=task,
@@ -157,6 +175,43 @@ def _shown(test: list[int]) -> CtrProblem:
         valid=pairs("valid"),
         test=pairs("test"),
     )
+
+
+def _questions(test: list[int]) -> QaProblem:
+    """Two questions a user: what the last item was, and how many there were."""
+    of = {part: [user for user in users if _TRAIN[user]] for part, users in _PART_OF_USER.items()}
+
+    def part(name: str, shift: int = 0) -> Questions:
+        users = of[name]
+        texts, options, gold = [], [], []
+        for user in users:
+            last, length = _TRAIN[user][-1], len(_TRAIN[user])
+            texts += [
+                "What is the title of the last item that the user interacted with?",
+                "How many interactions does the user's sequence have?",
+            ]
+            titles = [TEXTS[(last + step) % (N_ITEMS - 1)] for step in (0, 1, 2, 3)]
+            lengths = [str(length + step) for step in (0, 1, 2, 3)]
+            place = (user + shift) % 4
+            options += [tuple(_turned(titles, place)), tuple(_turned(lengths, place))]
+            gold += [place, place]
+        return Questions(
+            history=Ragged.from_lists([_TRAIN[user] for user in users]),
+            user=np.repeat(np.arange(len(users)), 2),
+            text=texts,
+            options=options,
+            gold=np.array(gold, dtype=np.int64),
+            kind=np.tile([0, 1], len(users)),
+            kinds=("df", "mf"),
+            asker=np.array(users, dtype=np.int64),
+        )
+
+    return QaProblem(N_ITEMS, 5, part("train"), part("valid"), part("test", test is not _TEST))
+
+
+def _turned(options: list[str], place: int) -> list[str]:
+    """The first option at a place, the others behind it, round the end."""
+    return options[len(options) - place :] + options[: len(options) - place]
 
 
 def _sets(test: list[int]) -> CfProblem:

@@ -17,7 +17,7 @@ from tastebench.data.questions.makers import ORDER, TIME
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged, spans
 from tastebench.recommenders.userqa.asked import Asking, read_questions
-from tastebench.recommenders.userqa.user_vectors import no_answers
+from tastebench.recommenders.userqa.narrow import no_answers
 from tastebench.recommenders.userqa.values import Column, columns_of, option_texts
 
 _THIRDS = 3
@@ -160,11 +160,11 @@ def _direct(history: Ragged, column: Column, asking: Asking) -> np.ndarray:
     """What the item at a place is, or what the last `k` are, object `[q]`."""
     words = column.whole[history.values]
     begin, end = history.offsets[:-1], history.offsets[1:]
-    limit = max(len(words) - 1, 0)
     if asking.form != "latest":
         place = begin + asking.k - 1 if asking.form == "first" else end - asking.k
         there = (place >= begin) & (place < end)
-        right: np.ndarray = np.where(there, words[np.clip(place, 0, limit)], "")
+        right = np.full(len(history), "", dtype=object)
+        right[there] = words[place[there]]
         return right
     latest = Ragged.windows(words, end, np.minimum(asking.k, history.lengths))
     frame = pl.DataFrame({"row": latest.rows, "word": latest.values.astype(str)})
