@@ -98,6 +98,7 @@ SOURCES: Registry[Source] = Registry(
         "lastfm-1k": "tastebench.data.sources.lastfm:LASTFM_1K",
         "pog": "tastebench.data.sources.pog:POG",
         "book-crossing": "tastebench.data.sources.book_crossing:BOOK_CROSSING",
+        "uqabench": "tastebench.data.sources.uqabench:UQABENCH",
         "esci": "tastebench.data.sources.esci:ESCI",
         "conversational-movies": "tastebench.data.sources.conversational_movies:MOVIES",
         "blair/esci": "tastebench.data.sources.esci:BLAIR",
