@@ -255,12 +255,18 @@ def test_without_words_they_say_so(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["majority", "attribute-count", "reads-all"])
 def test_no_question_no_answer(name: str) -> None:
-    nothing = replace(
-        asked("?", "a"),
-        user=np.empty(0, np.int64),
-        text=[],
-        options=[],
-        kind=np.empty(0, np.int64),
-        gold=np.empty(0, np.int64),
-    )
-    assert len(answers(name, nothing).scores) == 0
+    assert len(answers(name, asked("?", "a")[np.empty(0, np.int64)]).scores) == 0
+
+
+@pytest.mark.parametrize("name", ["attribute-count", "reads-all"])
+def test_a_question_alone_is_answered_as_among_others(name: str) -> None:
+    shops = problem()
+    card = get_recommender(name)
+    made: Any = build_recommender(card, card.config())
+    made.fit(shops, shop(), FabricTrainer(seed=0))
+    text = "What is the category of the last item that the user interacted with?"
+    questions = replace(shops.test, text=[text] * len(shops.test))
+    together = made.answer(questions).scores
+    for row in (0, 5, 199):
+        alone = made.answer(questions[np.array([row])]).scores
+        np.testing.assert_array_equal(alone[0], together[row])

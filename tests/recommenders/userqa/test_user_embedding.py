@@ -165,7 +165,7 @@ def test_what_is_frozen_does_not_move_and_draws_no_dropout(
     made.fitted.module.train()
     assert not made.fitted.network.training
     assert made.fitted.module.partly.training == (strategy != "adapter")
-    states = [made._soft(made._users(problem(8, 8).test.history), np.arange(4)) for _ in range(2)]
+    states = [made._soft(made._users(problem(8, 8).test), np.arange(4)) for _ in range(2)]
     assert torch.equal(*states)
 
 
@@ -205,25 +205,14 @@ def test_an_answer_depends_on_nothing_but_its_question(
     together = made.answer(asked)
     monkeypatch.setattr(embedded, "_USERS", 2)
     order = np.random.default_rng(0).permutation(len(asked))
-    other = made.answer(_rows(asked, order))
+    other = made.answer(asked[order])
     np.testing.assert_allclose(other.scores, together.scores[order], atol=1e-4)
     for row in (0, 17, 35):
-        alone = made.answer(_rows(asked, np.array([row])))
+        alone = made.answer(asked[np.array([row])])
         np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-4)
     assert made.fitted.reader.reader.shares is True
-    empty = made.answer(_rows(asked, np.empty(0, np.int64)))
+    empty = made.answer(asked[np.empty(0, np.int64)])
     assert len(empty.scores) == len(empty.status) == 0
-
-
-def _rows(asked: Questions, rows: np.ndarray) -> Questions:
-    return replace(
-        asked,
-        user=asked.user[rows],
-        text=[asked.text[i] for i in rows],
-        options=[asked.options[i] for i in rows],
-        gold=asked.gold[rows],
-        kind=asked.kind[rows],
-    )
 
 
 def test_a_user_s_prefix_is_read_once_for_all_questions(
@@ -244,6 +233,8 @@ def test_a_user_s_prefix_is_read_once_for_all_questions(
     users = made._asked
     made.answer(asked)
     assert made._asked is users  # and its history, too
+    made.answer(asked[np.array([7])])
+    assert made._asked is not None and len(made._asked[2]) == 1  # and nobody else's
 
 
 def test_tokens_are_counted_as_published(models: Callable[[str], Path], prompt: str) -> None:
@@ -395,7 +386,7 @@ def test_no_questions_and_no_room_are_said(models: Callable[[str], Path], prompt
     made = UserEmbedding(settings(models("qwen2"), prompt, **QUICK))
     with pytest.raises(UsageError, match="user-embedding is not fitted"):
         made.answer(case.test)
-    nothing = _rows(case.train, np.empty(0, np.int64))
+    nothing = case.train[np.empty(0, np.int64)]
     with pytest.raises(UsageError, match="there are no training questions"):
         made.fit(replace(case, train=nothing), shop(("id",)), FabricTrainer(seed=0))
     crowded = settings(models("qwen2"), prompt, adapter="kmeans", tokens=140, **QUICK)

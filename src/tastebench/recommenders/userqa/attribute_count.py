@@ -78,7 +78,7 @@ class AttributeCount:
         Raises:
             UsageError: `fit` was not called.
         """
-        from tastebench.recommenders.userqa.user_vectors import no_answers
+        from tastebench.recommenders.userqa.narrow import asked_only, no_answers
         from tastebench.recommenders.userqa.values import log_softmax, option_texts
 
         if self._each is None:
@@ -86,6 +86,7 @@ class AttributeCount:
         n = len(questions)
         if not n:
             return no_answers(questions)
+        questions = asked_only(questions)
         options = option_texts(questions.options)
         numbers = pl.Series(options.ravel()).cast(pl.String).str.to_integer(strict=False)
         number = numbers.cast(pl.Float64).to_numpy().reshape(options.shape)

@@ -25,11 +25,12 @@ from tastebench.recommenders.llm.pieces import concatenated, repeated
 from tastebench.recommenders.userqa.adapters import KMeansTokens, MeanPool, QFormer
 from tastebench.recommenders.userqa.answering import Answering, check_problem, learn
 from tastebench.recommenders.userqa.item_features import Input, make_bags
+from tastebench.recommenders.userqa.narrow import asked_only, no_answers
 from tastebench.recommenders.userqa.pretrain import pretrain
 from tastebench.recommenders.userqa.reading import QaReader, Tune
 from tastebench.recommenders.userqa.user_embedding import UserEmbeddingConfig
 from tastebench.recommenders.userqa.user_network import UserNetwork
-from tastebench.recommenders.userqa.user_vectors import UserVectors, no_answers
+from tastebench.recommenders.userqa.user_vectors import UserVectors
 from tastebench.training.seeds import torch_seeded
 
 _USERS = 1024
@@ -59,7 +60,7 @@ class UserEmbedding:
         self.config = config
         self._fitted: _Fitted | None = None
         self._history_length = 0
-        self._asked: tuple[Ragged, UserVectors] | None = None
+        self._asked: tuple[Ragged, np.ndarray, UserVectors] | None = None
 
     @property
     def fitted(self) -> _Fitted:
@@ -97,12 +98,13 @@ class UserEmbedding:
         )
         with torch_seeded(trainer.rng("adapter")):
             adapter = make_adapter(config, network.width, reader.headed.width)
-            lessons = reader.lessons(self._heads(len(train.history), reader), train)
+            asked = asked_only(train)
+            lessons = reader.lessons(self._heads(len(asked.history), reader), asked)
             tuned = config.strategy != "adapter"
             partly = reader.choose(lessons) if tuned else reader.freeze()
         module = Answering(partly, adapter, tuned=tuned, reader_lr=config.rate_of_reader)
         self._fitted = _Fitted(reader, network, adapter, module)
-        users = UserVectors(network, adapter, train.history, problem.history_length)
+        users = UserVectors(network, adapter, asked.history, problem.history_length)
 
         def soft(rows: np.ndarray) -> Tensor:
             return self._soft(users, rows)
@@ -123,11 +125,11 @@ class UserEmbedding:
             return no_answers(questions)
         if known.module.training:
             known.module.eval()
-        users = self._users(questions.history)
-        asked = np.unique(questions.user)
+        users = self._users(questions)
+        asked = asked_only(questions)
         parts = [
-            self._answer(questions, users, asked[begin : begin + _USERS])
-            for begin in range(0, len(asked), _USERS)
+            self._answer(asked, users, begin, min(begin + _USERS, len(users)))
+            for begin in range(0, len(users), _USERS)
         ]
         rows = np.concatenate([rows for rows, _ in parts])
         back = np.argsort(rows)
@@ -147,25 +149,19 @@ class UserEmbedding:
     # ---------------------------------------------------------------------------------- inside
 
     def _answer(
-        self, questions: Questions, users: UserVectors, some: np.ndarray
+        self, questions: Questions, users: UserVectors, begin: int, end: int
     ) -> tuple[np.ndarray, Answers]:
-        """Answers to the questions about some users, ascending, and which questions these are."""
-        known, m = self.fitted, self.config.n_tokens
-        rows = np.flatnonzero(np.isin(questions.user, some))
-        about = replace(
-            questions,
-            user=np.searchsorted(some, questions.user[rows]),
-            text=[questions.text[row] for row in rows.tolist()],
-            options=[questions.options[row] for row in rows.tolist()],
-            gold=questions.gold[rows],
-            kind=questions.kind[rows],
-        )
+        """Answers about users `begin .. end - 1`, and to which questions."""
+        known, m, n = self.fitted, self.config.n_tokens, end - begin
+        rows = np.flatnonzero((questions.user >= begin) & (questions.user < end))
+        about = questions[rows]
+        about = replace(about, user=about.user - begin)
         reader = known.reader
         with torch.no_grad():
-            reader.headed.soft.table = self._soft(users, some).flatten(0, 1)
-        beyond = reader.headed.vocabulary + np.arange(len(some) * m, dtype=np.int32)
-        own = Ragged.from_lengths(beyond.astype(np.int32), np.full(len(some), m))
-        prefixes = concatenated(own, self._heads(len(some), reader))
+            reader.headed.soft.table = self._soft(users, np.arange(begin, end)).flatten(0, 1)
+        beyond = reader.headed.vocabulary + np.arange(n * m)
+        own = Ragged.from_lengths(beyond.astype(np.int32), np.full(n, m))
+        prefixes = concatenated(own, self._heads(n, reader))
         return rows, reader.answer(prefixes, about, 0, m)
 
     def _soft(self, users: UserVectors, rows: np.ndarray) -> Tensor:
@@ -176,12 +172,20 @@ class UserEmbedding:
         tokens: Tensor = known.adapter(vectors.to(device), real.to(device))
         return tokens
 
-    def _users(self, histories: Ragged) -> UserVectors:
-        if self._asked is None or self._asked[0] is not histories:
-            known = self.fitted
-            users = UserVectors(known.network, known.adapter, histories, self._history_length)
-            self._asked = histories, users
-        return self._asked[1]
+    def _users(self, questions: Questions) -> UserVectors:
+        """Those who are asked about, ascending; kept for the next time the same are.
+
+        Validation asks about the same users after every epoch, and the encoder is frozen.
+        """
+        histories, asked = questions.history, np.unique(questions.user)
+        if self._asked is not None:
+            before, whom, kept = self._asked
+            if before is histories and np.array_equal(whom, asked):
+                return kept
+        known = self.fitted
+        users = UserVectors(known.network, known.adapter, histories[asked], self._history_length)
+        self._asked = histories, asked, users
+        return users
 
     def _heads(self, n: int, reader: QaReader) -> Ragged:
         return repeated(reader.layout.head(), n)

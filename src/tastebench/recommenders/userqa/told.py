@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-import numpy as np
-
 from tastebench.contracts import (
     Account,
     Answers,
@@ -20,9 +18,9 @@ from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.pieces import Pieces
 from tastebench.recommenders.userqa.answering import Answering, check_problem, learn
+from tastebench.recommenders.userqa.narrow import asked_only, no_answers
 from tastebench.recommenders.userqa.reading import QaReader
 from tastebench.recommenders.userqa.text_history import TextHistoryConfig
-from tastebench.recommenders.userqa.user_vectors import no_answers
 from tastebench.training.seeds import torch_seeded
 
 
@@ -58,7 +56,8 @@ class TextHistory:
                 reader.use()
                 seconds = time.perf_counter() - began
                 return FitReport(parameters=0, seconds=seconds, notes=reader.notes)
-            lessons = reader.lessons(self._prefixes(problem.train.history), problem.train)
+            asked = asked_only(problem.train)
+            lessons = reader.lessons(self._prefixes(asked.history), asked)
             self._module = Answering(reader.choose(lessons), None, tuned=True)
         prepared = time.perf_counter() - began
         report = learn(self._module, reader, lessons, config, trainer)
@@ -76,8 +75,9 @@ class TextHistory:
             return no_answers(questions)
         if self._module is not None and self._module.training:
             self._module.eval()
-        prefixes = self._prefixes(questions.history, np.unique(questions.user))
-        return reader.answer(prefixes, questions, len(pieces.frame.head), 0)
+        asked = asked_only(questions)
+        prefixes = self._prefixes(asked.history)
+        return reader.answer(prefixes, asked, len(pieces.frame.head), 0)
 
     def account(self) -> Account:
         """What was read since the last call."""
@@ -90,12 +90,11 @@ class TextHistory:
             raise UsageError("text-history is not fitted", fix="call fit first")
         return self._fitted
 
-    def _prefixes(self, histories: Ragged, users: np.ndarray | None = None) -> Ragged:
-        """The users' events in words; of those who are not among `users` nothing is counted."""
+    def _prefixes(self, histories: Ragged) -> Ragged:
+        """The users' events in words; what has no room is counted."""
         reader, pieces = self._known
         latest = histories.tail(self._events)
         made = pieces.prefixes(latest)
-        who = np.arange(len(histories)) if users is None else users
-        reader.count("left_out", int((latest.lengths - made.kept)[who].sum()))
-        reader.count("shortened", int(made.shortened[who].sum()))
+        reader.count("left_out", int((latest.lengths - made.kept).sum()))
+        reader.count("shortened", int(made.shortened.sum()))
         return made.tokens

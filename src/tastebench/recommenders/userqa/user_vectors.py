@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tastebench.contracts import Answers, Questions
 from tastebench.ragged import Ragged
 from tastebench.recommenders.userqa.user_network import UserNetwork
 
@@ -98,10 +97,3 @@ class UserVectors:
             vectors: Tensor
             vectors, real = self._adapter.summarise(states, real)
         return vectors, real
-
-
-def no_answers(questions: Questions) -> Answers:
-    """What is answered where nothing is asked."""
-    nothing = np.empty(0, dtype=np.int64)
-    width = len(questions.options[0]) if len(questions.options) else 0
-    return Answers(np.empty((0, width), dtype=np.float32), [], nothing, nothing)
