@@ -58,9 +58,9 @@ class UserEmbeddingConfig(ReaderSettings):
     """What reads the user's events."""
 
     size: Size = "small"
-    """`small` for laptops, 64 wide and about 130,000 numbers whichever the encoder; `paper` as
-    UQABench has it, 512 wide and 7 to 27 million; `3.2M` to `1.2B` are the sizes of its scaling
-    study, of `trm` alone."""
+    """`small` for laptops, 64 wide and about 130,000 numbers whichever the encoder, beside those of
+    places in a history; `paper` as UQABench has it, 512 wide and 7 to 27 million; `3.2M` to `1.2B`
+    are the sizes of its scaling study, of `trm` alone."""
 
     shape: ShapeSettings = ShapeSettings()
     """Single numbers of it."""
