@@ -217,10 +217,16 @@ def printed_place(board: Board, columns: Sequence[Column]) -> str | None:
 
 
 def printed_apart(board: Board) -> list[str]:
-    """Places of the printed table that no column of the board shows."""
+    """Places of the printed table that no column of the board shows.
+
+    The kinds of questions stand in a table of their own.
+    """
     if board.published is None:
         return []
-    shown = {printed_place(board, columns) for columns in board.parts.values()}
+    shown: set[str | None] = set()
+    if any(column.task == "userqa" for column in board.columns):
+        shown |= {place for place in board.published.places if place.startswith("userqa:")}
+    shown |= {printed_place(board, columns) for columns in board.parts.values()}
     shown |= {printed_place(board, [column]) for column in board.columns}
     return [place for place in board.published.places if place not in shown]
 

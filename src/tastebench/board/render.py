@@ -24,6 +24,7 @@ from tastebench.board.layout import (
     short_names,
 )
 from tastebench.board.model import Board, Row
+from tastebench.board.questions import question_blocks
 
 _FILE_WIDTH = 132  # Rich takes what has no width for 80 characters wide
 
@@ -51,6 +52,9 @@ def print_board(board: Board, console: Console) -> None:
     sections = [_section(line) for line in lines]
     styles = [_style(line) for line in lines]
     for block in blocks(board, console.width, symbols):
+        print_block(block, console, styles, sections)
+    for title, block in question_blocks(board, symbols):
+        console.print(Text(title, style="italic"))
         print_block(block, console, styles, sections)
     for line in _foot(board, symbols):
         console.print(line, highlight=False)

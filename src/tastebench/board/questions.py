@@ -1,0 +1,86 @@
+"""Questions about users by kind: the table under a board that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from tastebench.board.cells import Cell
+from tastebench.board.layout import Block, Line, Symbols, TextColumn, lines_of, row_labels
+from tastebench.board.model import Board, Row
+from tastebench.board.published import PublishedRow
+from tastebench.metrics.grammar import DIMENSIONS
+
+TASK = "userqa"
+
+_HEADS = {
+    **{
+        f"{TASK}:{kind}": kind
+        for dimension, kinds in DIMENSIONS.items()
+        for kind in (*kinds, dimension)
+    },
+    TASK: "all",
+}
+"""Place in a printed table to the head of its column here: the kinds of a dimension, then it."""
+
+
+def tokens_of(cells: Sequence[Cell]) -> dict[str, float] | None:
+    """Tokens of a question on average: `soft` ones, and those of `text`; None without questions."""
+    counts = [
+        e.record.counts for cell in cells for e in cell.entries if "soft_tokens" in e.record.counts
+    ]
+    asked = sum(one["asked"] for one in counts)
+    if not asked:
+        return None
+    return {
+        "soft": sum(one["soft_tokens"] for one in counts) / asked,
+        "text": sum(one["text_tokens"] for one in counts) / asked,
+    }
+
+
+def question_blocks(board: Board, symbols: Symbols) -> Iterator[tuple[str, Block]]:
+    """A title and the columns of each dataset: accuracy of every kind and dimension, in percent."""
+    datasets = dict.fromkeys(c.dataset for c in board.columns if c.task == TASK)
+    lines = lines_of(board)
+    for dataset in datasets:
+        cells = {place: [_percent(line, dataset, place) for line in lines] for place in _HEADS}
+        block = [TextColumn((board.row_by,), tuple(map(Text, row_labels(board))), left=True)]
+        block += [
+            TextColumn((head,), tuple(map(Text, cells[place])))
+            for place, head in _HEADS.items()
+            if any(cells[place])
+        ]
+        tokens = [_tokens(line) for line in lines]
+        if any(tokens):
+            block.append(TextColumn(("tokens",), tuple(map(Text, tokens))))
+        yield f"{dataset}: right answers in percent, of {_options(board, dataset)} options", block
+
+
+def _percent(line: Line, dataset: str, place: str) -> str:
+    if isinstance(line, PublishedRow):
+        score = line.scores.get(place)
+        return "" if score is None else f"{100 * score:.1f}"
+    _, _, of = place.partition(":")
+    metric = f"accuracy_{of}" if of else "accuracy"
+    found = line.scores.get(f"{TASK}/{dataset}/{metric}")
+    return "" if found is None or found.mean is None else f"{100 * found.mean:.1f}"
+
+
+def _tokens(line: Line) -> str:
+    """Soft tokens and those of text, which count alike."""
+    found: Any = line.cost.get("tokens") if isinstance(line, Row) else None
+    if not found or not (found["soft"] or found["text"]):
+        return ""
+    return f"{found['soft'] + found['text']:,.1f}"
+
+
+def _options(board: Board, dataset: str) -> str:
+    """How many options a question has; several numbers where protocols are mixed."""
+    found = {
+        asked["protocol"]["questions"]["options"]
+        for asked in board.protocols
+        if asked["task"] == TASK and asked["dataset"] == dataset
+    }
+    return " or ".join(map(str, sorted(found)))
