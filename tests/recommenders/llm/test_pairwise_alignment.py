@@ -168,7 +168,7 @@ def test_what_is_learned_depends_on_texts_and_on_nothing_where_it_is_off(small: 
     np.testing.assert_array_equal(scores(small(alignment=False), ("code",), others), plain)
 
 
-# ------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------------------- settings
 
 
 def test_true_is_both_ways_and_the_default_is_not_written() -> None:

@@ -94,6 +94,11 @@ SOURCES: Registry[Source] = Registry(
         "eb-nerd-large": "tastebench.data.sources.eb_nerd:LARGE",
         "bing-news": "tastebench.data.sources.bing_news:BING_NEWS",
         "collm-movielens": "tastebench.data.sources.collm:COLLM",
+        **{
+            f"tallrec/{domain}-{n}": f"tastebench.data.sources.tallrec:{domain.upper()}_{n}"
+            for domain in ("movie", "book")
+            for n in (16, 64, 256)
+        },
         "netflix": "tastebench.data.sources.netflix:NETFLIX",
         "lastfm-1k": "tastebench.data.sources.lastfm:LASTFM_1K",
         "pog": "tastebench.data.sources.pog:POG",
