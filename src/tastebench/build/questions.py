@@ -11,12 +11,10 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.questions import QuestionSpec, generate
 from tastebench.data.questions.artefact import Artefact, about_of, is_artefact, load, save
 from tastebench.data.questions.check import check
+from tastebench.data.questions.generate import GENERATOR
 from tastebench.data.questions.templates import get_templates
 from tastebench.errors import counted
 from tastebench.files import hash_json, home
-
-GENERATOR = 1
-"""Raised when the same data and spec come to give other questions."""
 
 
 def question_hash(dataset: Dataset, spec: QuestionSpec) -> str:

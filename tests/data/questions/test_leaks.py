@@ -19,6 +19,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.questions import QuestionSet, QuestionSpec, generate
 
 Guess = Callable[[list[str]], list[float]]
+DatasetOf = Callable[[pl.DataFrame, dict[str, list[int]]], Dataset]
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +109,69 @@ def test_what_train_users_answer_says_little(many: QuestionSet) -> None:
         assert share < (0.45 if name == "mf" else 0.36), (name, share)
 
 
-def test_a_value_of_which_most_is_asked_is_no_more_often_right_than_others(
-    many: QuestionSet,
-) -> None:
-    """Recent interests: the option that train users answer most is right about 1 time in 4."""
-    table = many.table.filter(pl.col("subtask") == "si")
-    golds = Counter(table.filter(pl.col("part") == "train")["gold_text"].to_list())
-    ((_, share),) = _shares(
-        table.filter(pl.col("part") == "test"), lambda o: [float(golds[option]) for option in o]
+@pytest.fixture(scope="module")
+def skewed(dataset_of: DatasetOf) -> QuestionSet:
+    """Thirty categories, the first eleven times as popular as the last.
+
+    No option can hide an answer that is right for more than one user in four.
+    """
+    rng = np.random.default_rng(8)
+    n_categories, each = 30, 4
+    items = pl.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(n_categories * each)],
+            "title": [f"Thing {i}" for i in range(n_categories * each)],
+            "category": [f"c{i // each}" for i in range(n_categories * each)],
+        }
     )
+    share = 1 / np.arange(1, n_categories + 1) ** 0.7
+    share /= share.sum()
+    sequences = {}
+    for user in range(1600):
+        liked = rng.choice(n_categories, size=4, p=share)
+        category = np.where(
+            rng.random(30) < 0.5,
+            liked[rng.integers(4, size=30)],
+            rng.choice(n_categories, size=30, p=share),
+        )
+        sequences[f"u{user}"] = (category * each + rng.integers(each, size=30)).tolist()
+    spec = QuestionSpec(
+        questions=2100,
+        train_questions=2100,
+        valid_questions=0,
+        ratios=(0.5, 0.0, 0.5),
+        proportions={"ap": 1, "si": 1, "it": 1},
+    )
+    return generate(dataset_of(items, sequences), spec)
+
+
+def test_the_usual_answer_is_not_the_likelier_one(skewed: QuestionSet) -> None:
+    """Of the options, the one that most train users are right with is right about 1 time in 4."""
+    train, test = (skewed.table.filter(pl.col("part") == part) for part in ("train", "test"))
+    for kind in ("ap", "si"):
+        golds = Counter(train.filter(pl.col("subtask") == kind)["gold_text"].to_list())
+        rows = test.filter(pl.col("subtask") == kind)
+        ((_, share),) = _shares(rows, lambda o, golds=golds: [float(golds[v]) for v in o])
+        assert share < 0.36, (kind, share)
+        # Were the others any values, the usual one would be right far more often.
+        rng = np.random.default_rng(0)
+        values = sorted({value for options in rows["options"] for value in options})
+        right = []
+        for gold in rows["gold_text"]:
+            others = rng.choice([v for v in values if v != gold], size=3, replace=False)
+            right.append(golds[gold] > max(golds[v] for v in others))
+        assert np.mean(right) > 0.42
+
+
+def test_the_usual_path_is_not_the_likelier_one(skewed: QuestionSet) -> None:
+    train, test = (skewed.table.filter(pl.col("part") == part) for part in ("train", "test"))
+    golds = Counter(
+        value
+        for path in train.filter(pl.col("subtask") == "it")["gold_text"]
+        for value in _parts(path)
+    )
+    rows = test.filter(pl.col("subtask") == "it")
+    ((_, share),) = _shares(rows, lambda o: [float(sum(golds[v] for v in _parts(x))) for x in o])
     assert share < 0.36
 
 

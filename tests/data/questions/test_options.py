@@ -32,8 +32,8 @@ def test_the_first_that_differ(
 
 def test_keys_decide_the_order() -> None:
     picked, _ = pick(np.array([[5, 6, 7, 6]]), np.array([[5]]), 2, np.array([[0.0, 3.0, 2.0, 1.0]]))
-    # 6 counts where it stands first.
-    assert picked.tolist() == [[7, 6]]
+    # 6 counts where its key is smallest.
+    assert picked.tolist() == [[6, 7]]
 
 
 @given(

@@ -49,7 +49,7 @@ NO_BRANDS = ("a", "an", "the", "my", "new", "set", "and", "of", "in", "for")
 """First words that say nothing of who made a thing."""
 
 PATH_SHARE = 0.8
-"""Entries of a path that follow what they usually follow, at least; genres have about a third."""
+"""Entries of a path that follow what they usually follow, at least; of genres less than half do."""
 
 TITLE = "title"
 JOINED = ", "

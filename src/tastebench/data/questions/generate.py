@@ -18,7 +18,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.questions.answers import FAULTS, Variant
 from tastebench.data.questions.attributes import AttributeRule
 from tastebench.data.questions.makers import Maker
-from tastebench.data.questions.spec import KINDS, PARTS, Kind, Part, QuestionSpec
+from tastebench.data.questions.spec import KINDS, PARTS, Kind, Language, Part, QuestionSpec
 from tastebench.data.questions.templates import Templates, get_templates
 from tastebench.data.questions.variants import variants
 from tastebench.data.questions.wording import (
@@ -32,6 +32,10 @@ from tastebench.data.questions.wording import (
 )
 from tastebench.data.questions.world import World
 from tastebench.errors import UsageError
+from tastebench.ragged import Ragged
+
+GENERATOR = 1
+"""Raised when the same data, spec and wordings come to give other questions."""
 
 LABELS = ("A", "B", "C", "D")
 
@@ -99,16 +103,7 @@ def generate(dataset: Dataset, spec: QuestionSpec) -> QuestionSet:
         lists = np.flatnonzero(known) if part == "train" else np.unique(asked.who)
         users[part] = people.user[lists]
         counts["users"] |= {part: int(known.sum()), f"{part}_asked": len(np.unique(asked.who))}
-        parts[part] = Questions(
-            history=people.history[lists],
-            user=np.searchsorted(lists, asked.who),
-            text=asked.text.tolist(),
-            options=list(map(tuple, asked.options.tolist())),
-            gold=asked.gold,
-            kind=kinds,
-            kinds=KINDS,
-            language=spec.language,
-        )
+        parts[part] = _questions(people.history[lists], lists, asked, kinds, spec.language)
         frames.append(_table(world, dataset, part, asked, kinds))
     if not len(parts["test"]):
         raise UsageError(
@@ -127,6 +122,22 @@ def generate(dataset: Dataset, spec: QuestionSpec) -> QuestionSet:
         counts=counts,
         chance={kind: 1 / spec.options for kind in spec.wanted("test")},
         templates=words.hash,
+    )
+
+
+def _questions(
+    history: Ragged, lists: np.ndarray, asked: Asked, kinds: np.ndarray, language: Language
+) -> Questions:
+    """As recommenders get them; `lists` says whose each history is, ascending."""
+    return Questions(
+        history=history,
+        user=np.searchsorted(lists, asked.who),
+        text=asked.text.tolist(),
+        options=list(map(tuple, asked.options.tolist())),
+        gold=asked.gold,
+        kind=kinds,
+        kinds=KINDS,
+        language=language,
     )
 
 

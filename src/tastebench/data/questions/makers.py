@@ -16,7 +16,7 @@ import numpy as np
 
 from tastebench.data.questions.answers import FINDERS, Gold, Variant, first_fault
 from tastebench.data.questions.attributes import Attribute
-from tastebench.data.questions.options import mirror, near, pick
+from tastebench.data.questions.options import mirror, near, once, pick
 from tastebench.data.questions.templates import Form
 from tastebench.data.questions.world import DRAWN, World
 from tastebench.data.questions.world import Form as ValueForm
@@ -127,10 +127,11 @@ class Maker:
         """Values that could be right, `[q, m]`, -1 among them, and keys to pick them by.
 
         Own values of a user are picked in proportion to their weights, since the smallest of
-        exponential variables divided by weights is one's in proportion to its weight.
+        exponential variables divided by weights is one's in proportion to its weight; how often the
+        user took them counts for nothing.
         """
         attribute, weights = self.world.attributes[variant.attribute], self._weights(variant)
-        own = self.world.own(attribute, _form(variant), who, rng)
+        own = once(self.world.own(attribute, _form(variant), who, rng))
         total = np.cumsum(weights)
         at = np.searchsorted(total, rng.random(own.shape) * total[-1], side="right")
         usual = np.minimum(at, len(weights) - 1)

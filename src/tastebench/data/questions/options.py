@@ -27,13 +27,25 @@ def pick(
     >>> pick(np.array([[5, 5, 3, 7]]), np.array([[3]]), 2)[0].tolist()
     [[5, 7]]
     """
-    good = (candidates >= 0) & ~(candidates[:, :, None] == barred[:, None, :]).any(axis=2)
-    for i in range(1, candidates.shape[1]):
-        good[:, i] &= ~((candidates[:, :i] == candidates[:, i : i + 1]) & good[:, :i]).any(axis=1)
-    place = np.broadcast_to(np.arange(candidates.shape[1]), candidates.shape)
-    order = np.argsort(np.where(good, place if key is None else key, np.inf), axis=1, kind="stable")
-    order = order[:, :n]
+    if key is not None:
+        order = np.argsort(key, axis=1, kind="stable")
+        candidates = np.take_along_axis(candidates, order, axis=1)
+    is_barred = (candidates[:, :, None] == barred[:, None, :]).any(axis=2)
+    good = once(np.where(is_barred, -1, candidates)) >= 0
+    order = np.argsort(~good, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(candidates, order, axis=1), good.sum(axis=1) >= n
+
+
+def once(codes: np.ndarray) -> np.ndarray:
+    """The codes of each row with -1 for one that stands before already, `[q, m]`.
+
+    >>> once(np.array([[4, 2, 4, 4]])).tolist()
+    [[4, 2, -1, -1]]
+    """
+    kept = codes.copy()
+    for i in range(1, codes.shape[1]):
+        kept[(codes[:, :i] == codes[:, i : i + 1]).any(axis=1), i] = -1
+    return kept
 
 
 def mirror(
