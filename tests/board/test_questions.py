@@ -73,9 +73,9 @@ def test_the_table_by_kind_stands_under_the_board(record: Callable[..., Record])
         "encoder", "df", "mf", "sequence", "ip", "ap", "action", "li", "si", "it", "interest",
         "all", "tokens",
     ]  # fmt: skip
-    (row,) = [line for line in table if line.strip().startswith("user-embedding")]
+    row = next(line for line in table if line.strip().startswith("user-embedding"))
     assert row.split() == ["user-embedding", "25.0", "75.0", "50.0", "91.5"]
-    (row,) = [line for line in table if line.strip().startswith("majority")]
+    row = next(line for line in table if line.strip().startswith("majority"))
     assert row.split() == ["majority", "25.0", "75.0", "40.0"]
     assert any(line.split()[:3] == ["Trm++", "47.3", "27.3"] for line in table)
     assert "userqa:df" not in text
