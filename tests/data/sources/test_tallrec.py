@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,22 @@ def test_the_few_are_among_the_more(asset: Callable[[str], Path]) -> None:
         drawn.append(set(impressions.filter(part="train")["user_id"]))
     assert [len(some) for some in drawn] == [16, 64, 256]
     assert drawn[0] < drawn[1] < drawn[2]
+
+
+def test_film_questions_slide_along_few_people(asset: Callable[[str], Path]) -> None:
+    """What the card says: the next question's history is this one's with its target behind."""
+    folder, found = asset("data/tallrec-prompts"), []
+    for part in ("valid", "test"):
+        told = [one["input"] for one in json.loads((folder / "movie" / f"{part}.json").read_text())]
+        before = [set(re.findall(r'"(.*?)"', text.rpartition("\n")[0])) for text in told]
+        target = [text.rpartition(' movie "')[2].removesuffix('"?') for text in told]
+        found.append(
+            sum(
+                name in later and len(earlier & later) >= len(earlier) - 1
+                for name, earlier, later in zip(target, before, before[1:], strict=False)
+            )
+        )
+    assert found == [986, 984]
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def _source(domain: Domain, n: int, known: Counts) -> Source:
                 "Every question is a person of its own. Whose it is the release does not say, so "
                 "that one person may be in two parts, and what one question asks may be in the "
                 "history of another.",
+                *_OF[domain],
                 "Names are all there is of an item; an item's id is a hash of its name.",
             ),
         ),
@@ -201,6 +202,14 @@ def _source(domain: Domain, n: int, known: Counts) -> Source:
     )
 
 
+_OF: dict[Domain, tuple[str, ...]] = {
+    "movie": (
+        "Of 1,000 questions in each file 986 and 984 go on where the one before ends: windows that "
+        "slide along the ratings of about thirty people. Intervals that draw questions are too "
+        "narrow for it.",
+    ),
+    "book": (),
+}
 _MOST = 256
 _MOVIES = Counts(users=1_186, items=761, interactions=1_186)
 _BOOKS = Counts(users=2_065, items=14_194, interactions=2_065)
