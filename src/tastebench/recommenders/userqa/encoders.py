@@ -46,8 +46,8 @@ class EncoderSettings(BaseModel):
     """Which network reads a user, and of which shape.
 
     `small` is for a laptop: a width of 64, and in all five about 130,000 numbers beside those of
-    places in a history, so that what differs is the kind of network. `paper` is UQABench's, at a width
-    of 512: 11.5 M (gru4rec), 16.0 M (sasrec), 6.9 M (mamba2), 21.0 M (hstu) and 27.3 M (trm)
+    places in a history, so that what differs is the kind of network. `paper` is UQABench's, at a
+    width of 512: 11.5 M (gru4rec), 16.0 M (sasrec), 6.9 M (mamba2), 21.0 M (hstu) and 27.3 M (trm)
     numbers without what embeds items. `3.2M` to `1.2B` are its scaling study, of `trm` alone.
     """
 
