@@ -326,7 +326,7 @@ class TestLLMTuned(RecommenderTests):
     config: ClassVar = {"model": str(SPEAKER), "tune": "lora", "epochs": 1, "lora_rank": 2}
 
 
-QA = {"reader": str(SPEAKER), "epochs": 1, "batch_size": 4, "warmup": 1}
+QA = {"model": str(SPEAKER), "epochs": 1, "batch_size": 4, "warmup": 1}
 
 
 class TestUserEmbedding(RecommenderTests):

@@ -154,9 +154,13 @@ class TaskProtocol(BaseModel):
         """12 hex digits that change with the data, the words of questions or any field above."""
         asked = {}
         if self.questions is not None:
+            from tastebench.data.questions.generate import GENERATOR
             from tastebench.data.questions.templates import get_templates
 
-            asked = {"templates": get_templates(self.questions.language).hash}
+            asked = {
+                "templates": get_templates(self.questions.language).hash,
+                "generator": GENERATOR,
+            }
         return hash_json(
             {
                 "definitions": DEFINITIONS,

@@ -190,7 +190,7 @@ def test_every_lesson_ends_with_its_answer(
 ) -> None:
     """T26: whatever else is left out, and the prompt is no longer than it may be."""
     config = ReaderSettings(
-        reader=str(models("llama")), prompt=prompt, max_length=max_length, question_length=60
+        model=str(models("llama")), prompt=prompt, max_length=max_length, question_length=60
     )
     reader = QaReader(config, "none", "en")
     questions = favourites(30, 0)
@@ -226,6 +226,6 @@ def test_options_that_do_not_go_with_the_labels_are_refused(
 
 
 def test_a_model_that_does_not_continue_texts_is_refused(models: Callable[[str], Path]) -> None:
-    config = ReaderSettings(reader=str(models("bert")))
+    config = ReaderSettings(model=str(models("bert")))
     with pytest.raises(UsageError, match=r"'bert' is an encoder, and answers are what continues"):
         QaReader(config, "none", "en")

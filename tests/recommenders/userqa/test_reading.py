@@ -24,7 +24,7 @@ ARCHITECTURES = ("llama", "qwen2", "gpt2", "gemma2", "opt")
 
 def reader(folder: Path, prompt: str, **more: Any) -> QaReader:
     config = ReaderSettings(
-        reader=str(folder), prompt=prompt, device="cpu", max_length=200, question_length=64, **more
+        model=str(folder), prompt=prompt, device="cpu", max_length=200, question_length=64, **more
     )
     made = QaReader(config, "none", "en")
     made.use()

@@ -24,7 +24,7 @@ from tastebench.training.fit import FabricTrainer
 
 def settings(folder: Path, prompt: str, **more: Any) -> TextHistoryConfig:
     base = {"max_length": 250, "question_length": 64, "device": "cpu"}
-    return TextHistoryConfig(reader=str(folder), prompt=prompt, **{**base, **more})
+    return TextHistoryConfig(model=str(folder), prompt=prompt, **{**base, **more})
 
 
 def fitted(config: TextHistoryConfig, case: Any, items: Items | None = None) -> TextHistory:
@@ -161,7 +161,7 @@ def test_what_is_not_fitted_and_what_has_no_words_is_told(
 
 def test_the_stories_model_answers_in_letters(asset: Callable[[str], Path]) -> None:
     """A real model with the shipped prompt: a weak control, but it answers."""
-    config = TextHistoryConfig(reader=str(asset("models/stories260k")), device="cpu", events=3)
+    config = TextHistoryConfig(model=str(asset("models/stories260k")), device="cpu", events=3)
     case = problem(4, 20)
     made = fitted(config, case)
     answers = made.answer(case.test)

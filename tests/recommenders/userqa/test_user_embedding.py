@@ -38,7 +38,7 @@ QUICK = {"epochs": 1, "warmup": 2, "pretrain": {"epochs": 1, "batch_size": 256}}
 
 def settings(folder: Path, prompt: str, **more: Any) -> UserEmbeddingConfig:
     return UserEmbeddingConfig(
-        reader=str(folder), prompt=prompt, device="cpu", max_length=200, question_length=64, **more
+        model=str(folder), prompt=prompt, device="cpu", max_length=200, question_length=64, **more
     )
 
 
@@ -95,7 +95,7 @@ def test_an_adapter_alone_speaks_to_a_reader_that_can_answer(
     case = problem()
     told = TextHistory(
         TextHistoryConfig(
-            reader=str(models("qwen2")),
+            model=str(models("qwen2")),
             prompt=prompt,
             device="cpu",
             max_length=250,
@@ -361,7 +361,7 @@ def test_settings_that_do_not_go_together_are_refused(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
-        UserEmbeddingConfig(reader="x", **changes)
+        UserEmbeddingConfig(model="x", **changes)
 
 
 def test_no_reader_is_asked_for_one() -> None:

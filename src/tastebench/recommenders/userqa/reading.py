@@ -77,13 +77,13 @@ class QaReader:
     """
 
     def __init__(self, config: ReaderSettings, tune: Tune, language: str) -> None:
-        folder = language_model(config.reader, trust_remote_code=config.trust_remote_code)
+        folder = language_model(config.model, trust_remote_code=config.trust_remote_code)
         headed = load_headed(folder)
         if headed.kind != "decoder":
             raise UsageError(
                 f"the model {folder.name!r} is an {headed.kind}, and answers are what continues a "
                 "text",
-                fix="reader: a causal language model, e.g. of the families of Llama or Qwen",
+                fix="model: a causal language model, e.g. of the families of Llama or Qwen",
             )
         self.config, self.tune = config, tune
         self.headed = SoftHeaded.of(headed)

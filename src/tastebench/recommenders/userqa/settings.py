@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ReaderSettings(TrainSettings):
     """The language model that answers, how it is asked and how it is tuned."""
 
-    reader: str = ""
+    model: str = ""
     """A folder with a transformers model that continues texts, or `organisation/model[@commit]` on
     the hub. There is no default."""
 
@@ -83,10 +83,10 @@ def check_reader(recommender: str, config: ReaderSettings) -> None:
     """
     from tastebench.errors import UsageError
 
-    if not config.reader:
+    if not config.model:
         raise UsageError(
             f"{recommender}: which language model answers?",
-            fix="params: {reader: ./folder}",
+            fix="params: {model: ./folder}",
         )
     if config.prompt != "auto":
         get_qa_prompt(config.prompt)
@@ -97,9 +97,9 @@ def weights_of(config: ReaderSettings, fetch: bool) -> str | None:
     from tastebench.recommenders.llm.models import revision_of
     from tastebench.recommenders.userqa.prompt import qa_prompt_names
 
-    if not config.reader:
+    if not config.model:
         return None
-    found = revision_of(config.reader, fetch=fetch, trust_remote_code=config.trust_remote_code)
+    found = revision_of(config.model, fetch=fetch, trust_remote_code=config.trust_remote_code)
     # Which language the questions have is known of a dataset and not here.
     names = [config.prompt] if config.prompt != "auto" else qa_prompt_names()
     hashes = " ".join(get_qa_prompt(name).hash for name in names)
