@@ -30,6 +30,7 @@ from tastebench.build.lm_corpus import corpus_of
 from tastebench.build.lm_tokens import END, documents_of, fitted, learn_tokenizer
 from tastebench.data.card import DatasetCard, SplitSpec
 from tastebench.data.dataset import Dataset
+from tastebench.data.questions.people import rows_of_test
 from tastebench.data.schema import Tables
 from tastebench.data.split import TEST, TRAIN, split
 from tastebench.errors import DataError, ProtocolError, UsageError
@@ -335,6 +336,43 @@ def test_a_run_is_refused_where_nobody_knows_what_the_model_saw(home: Path) -> N
     other = Dataset.create(dataset.card, replace(dataset.tables, interactions=untimed))
     with pytest.raises(ProtocolError, match="not known whether test rows are among what it read"):
         check_models(other, protocol(other), {"model": str(folder)})
+
+
+def about_users(dataset: Dataset, **more: Any) -> TaskProtocol:
+    questions = {
+        "questions": 10, "train_questions": 10, "valid_questions": 2, "min_length": 3, "recent": 3,
+        "direct_within": 3, "ratios": (0.5, 0.1, 0.4), **more,
+    }  # fmt: skip
+    return TASKS.get("userqa").protocol(dataset, questions=questions)
+
+
+def test_who_answers_questions_about_users_learns_of_train_users_alone(home: Path) -> None:
+    dataset = shop()
+    asked = about_users(dataset)
+    assert asked.questions is not None
+    test = rows_of_test(dataset, asked.questions)
+    assert 0 < len(test) < 50 and len(test) % 5 == 0  # all five events of some of the ten
+    corpus = corpus_of(dataset, asked, None)
+    problem = TASKS.get("userqa").problem(dataset, asked)
+    assert corpus.histories.values.tolist() == problem.train.history.values.tolist()
+    assert corpus.rows is None
+    folder, _ = make_lm(order(dataset, protocol=asked))
+    check_models(dataset, asked, {"model": str(folder)})
+    check_models(dataset, about_users(dataset, questions=3, language="zh"), {"model": str(folder)})
+    with pytest.raises(ProtocolError, match=r"not known whether(.|\n)*--task userqa"):
+        check_models(dataset, about_users(dataset, seed=7), {"model": str(folder)})
+
+
+def test_questions_about_users_refuse_a_model_that_read_these_users(home: Path) -> None:
+    dataset = shop()
+    folder, _ = make_lm(order(dataset))
+    asked = about_users(dataset)
+    assert asked.questions is not None
+    rows = rows_of_test(dataset, asked.questions)
+    with pytest.raises(
+        ProtocolError, match=f"include {3 * len(rows) // 5} of the {len(rows)} test"
+    ):
+        check_models(dataset, asked, {"model": str(folder)})
 
 
 # ----------------------------------------------------------------------------------------- errors

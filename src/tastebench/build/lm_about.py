@@ -118,10 +118,17 @@ class About(BaseModel):
     tastebench: str
 
 
+_CUTS_USERS = ("ratios", "seed", "max_length", "too_long")
+"""What of questions decides who is a train user, and what of a history is shown."""
+
+
 def part_of(protocol: TaskProtocol) -> str:
     """Identifies how a train part is cut: two protocols with the same have the same one."""
     said = protocol.model_dump(mode="json")
-    return hash_json({name: said.get(name) for name in ("task", "split", "rows")})
+    cut = {name: said.get(name) for name in ("task", "split", "rows")}
+    if protocol.questions is not None:
+        cut |= {"users": [said["questions"][name] for name in _CUTS_USERS]}
+    return hash_json(cut)
 
 
 def is_trained_here(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tastebench.contracts import CtrProblem, SeqProblem
+from tastebench.contracts import CtrProblem, QaProblem, SeqProblem
 from tastebench.errors import DataError, UsageError
 from tastebench.ragged import Ragged
 
@@ -49,7 +49,7 @@ def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None)
 
     Args:
         dataset: Whose items and interactions.
-        protocol: What cuts it; of next items or of clicks.
+        protocol: What cuts it; of next items, of clicks, or of questions about users.
         text_recipe: How an item is put into words; None for the dataset's own.
 
     Raises:
@@ -60,10 +60,10 @@ def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None)
     from tastebench.data.text import item_texts
     from tastebench.tasks import TASKS
 
-    if protocol.task not in ("seqrec", "ctr"):
+    if protocol.task not in ("seqrec", "ctr", "userqa"):
         raise UsageError(
             f"histories of {protocol.task} have no order, and a language model reads in order",
-            fix="--task seqrec, or --task ctr",
+            fix="--task seqrec, --task ctr or --task userqa",
         )
     card = dataset.card
     recipe = text_recipe or card.text_recipe
@@ -72,7 +72,7 @@ def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None)
         for text in item_texts(dataset.tables.items, recipe, card.text_columns)
     ]
     problem = TASKS.get(protocol.task).problem(dataset, protocol)
-    sequences = problem.train if isinstance(problem, SeqProblem) else _clicked(problem)
+    sequences = _taken(problem)
     seen = np.unique(sequences.values).astype(np.int64)
     worded = np.array([bool(texts[item]) for item in seen], dtype=bool)
     if not worded.any():
@@ -91,6 +91,13 @@ def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None)
         rows=rows,
         cutoff=cutoff,
     )
+
+
+def _taken(problem: SeqProblem | CtrProblem | QaProblem) -> Ragged:
+    """What users of the train part took, oldest first."""
+    if isinstance(problem, SeqProblem):
+        return problem.train
+    return problem.train.history if isinstance(problem, QaProblem) else _clicked(problem)
 
 
 def _clicked(problem: CtrProblem) -> Ragged:
@@ -120,9 +127,8 @@ def _rows(dataset: Dataset, protocol: TaskProtocol) -> tuple[np.ndarray | None, 
 
     frame = dataset.tables.interactions
     of_events = protocol.rows is None or protocol.rows.source == "sampled"
-    if frame is None or not of_events:
+    if frame is None or not of_events or protocol.split is None:
         return None, None
-    assert protocol.split is not None
     events = dataset.events()
     train = split(dataset, protocol.split) == TRAIN
     cutoff = None if events.time is None else int(events.time[train].max()) + 1

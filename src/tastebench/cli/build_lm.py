@@ -34,6 +34,7 @@ class TaskChoice(StrEnum):
 
     seqrec = "seqrec"
     ctr = "ctr"
+    userqa = "userqa"
 
 
 def lm(  # noqa: PLR0913, PLR0917 - an option each

@@ -33,7 +33,7 @@ def check_texts(dataset: Dataset, protocol: TaskProtocol, recipe: str | None) ->
 
     columns = columns_read(dataset.tables.items, recipe, dataset.card.text_columns)
     fields = {f"items.{column}" for column in columns}
-    if protocol.split is None:
+    if protocol.split is None and protocol.questions is None:
         check_query_artefacts(dataset, fields | {QUERIES})
         return
     check_text_artefacts(dataset, fields, _test_rows(dataset, protocol))
@@ -50,7 +50,7 @@ def check_models(dataset: Dataset, protocol: TaskProtocol, params: Mapping[str, 
     Raises:
         ProtocolError: A model was trained on test rows, or it is not known on what.
     """
-    if protocol.split is None:
+    if protocol.split is None and protocol.questions is None:
         return
     from tastebench.build.lm_about import is_trained_here, part_of, provenance_of, read_about
     from tastebench.data.provenance import rows_used
@@ -91,9 +91,16 @@ def _models(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _test_rows(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:
-    """The interactions that the test part asks about, rows of their table, int64."""
+    """The interactions that the test part asks about, rows of their table, int64.
+
+    Questions ask about all that a user did: of what comes next, and of what was before.
+    """
     from tastebench.data.split import TEST, split
 
+    if protocol.questions is not None:
+        from tastebench.data.questions.people import rows_of_test
+
+        return rows_of_test(dataset, protocol.questions)
     assert protocol.split is not None
     rows, frame = protocol.rows, dataset.tables.interactions
     if rows is None or rows.source == "sampled":

@@ -91,6 +91,15 @@ def people_of(dataset: Dataset, spec: QuestionSpec) -> People:
     )
 
 
+def rows_of_test(dataset: Dataset, spec: QuestionSpec) -> np.ndarray:
+    """All that users of test did, rows of the interactions table, int64, ascending."""
+    people = people_of(dataset, spec)
+    events = dataset.events()
+    of_test = np.isin(events.user, people.user[people.part == PARTS.index("test")])
+    rows: np.ndarray = np.unique(events.row[of_test]).astype(np.int64)
+    return rows
+
+
 def hashed_parts(ids: pl.Series, ratios: tuple[float, float, float], seed: int) -> np.ndarray:
     """The part of each user by a hash of the id: whoever else is there changes nobody's part.
 
