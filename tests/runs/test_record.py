@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tastebench.errors import DataError
+from tastebench.runs.compose import explain
 from tastebench.runs.record import SCHEMA_VERSION, Budget, MetricValue, Record
 from tastebench.runs.spec import RunSpec
 
@@ -77,3 +79,15 @@ def test_a_record_names_folders_and_not_where_they_lie(tmp_path: Path) -> None:
     (tmp_path / "my-model").mkdir()
     given = {"item": {"model": str(tmp_path / "my-model"), "lr": 1}, "texts": ["a/b", "title"]}
     assert named(given) == {"item": {"model": "my-model", "lr": 1}, "texts": ["a/b", "title"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(torch.OutOfMemoryError("CUDA out of memory. Process 1 has"), "the GPU has no memory left"),
+     (MemoryError(), "there is no memory left")],
+)  # fmt: skip
+def test_want_of_memory_says_what_to_do(error: BaseException, says: str) -> None:
+    failure = explain(error)
+    assert failure.what.startswith(says)
+    assert failure.fix is not None and "--workers 1" in failure.fix and "batch_size" in failure.fix
+    assert "Process" not in failure.what

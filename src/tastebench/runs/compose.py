@@ -38,6 +38,13 @@ def failed(job: Job, error: BaseException | Failure, seconds: float) -> Record:
     )
 
 
+_NO_MEMORY = {
+    "OutOfMemoryError": "the GPU has no memory left for this run and what else runs on it",
+    "MemoryError": "there is no memory left for this run and what else runs here",
+}
+_LESS = "--workers 1, a smaller batch_size, or precision: bf16; then --redo failed"
+
+
 def explain(error: BaseException) -> Failure:
     """An error as it stands in a record: for a user's mistake no trace, never a folder's path."""
     # For want of room everything after it would fail too, so the plan stops at this kind.
@@ -48,6 +55,9 @@ def explain(error: BaseException) -> Failure:
         return Failure(kind=kind, what=what or kind, where=where, fix=fix)
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     trace = tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames)
+    if kind in _NO_MEMORY:
+        # What is raised lists every process of the machine, and not what to do.
+        return Failure(kind=kind, what=_NO_MEMORY[kind], fix=_LESS, trace=trace)
     # What others raise often says little without its kind: `KeyError: 'user'`.
     what = f"{kind}: {without_folders(str(error))}" if str(error) else kind
     return Failure(kind=kind, what=what, trace=trace)
