@@ -486,6 +486,18 @@ class GeneratesItems(Protocol):
 
 
 @runtime_checkable
+class GeneratesOthers(Protocol):
+    """Decodes items, and can be told which ones are not wanted."""
+
+    def generate_without(self, queries: Queries, k: int, exclude: Ragged) -> Ranking:
+        """As `GeneratesItems.generate`: `k` items beside the excluded ones, if there are.
+
+        Excluded items may still come, as long as they cost no other its slot.
+        """
+        ...
+
+
+@runtime_checkable
 class ScoresCandidates(Protocol):
     """Says how likely a click is, item by item.
 

@@ -16,11 +16,11 @@ a block differently from the rest).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
-from tastebench.contracts import GeneratesItems, Queries, Ranking, ScoresItems
+from tastebench.contracts import GeneratesItems, GeneratesOthers, Queries, Ranking, ScoresItems
 from tastebench.errors import ProtocolError
 from tastebench.metrics.ranks import Ranks
 from tastebench.ragged import Ragged
@@ -33,18 +33,6 @@ TOP_BUDGET = 2**22
 MIN_QUERIES, MAX_QUERIES = 16, 1024
 """Batch limits. Fewer queries leave matrix products idle; more make a recommender that holds whole
 histories (queries x length x width numbers) outgrow the scores themselves."""
-
-
-@runtime_checkable
-class GeneratesOthers(Protocol):
-    """Decodes items, and can be told which ones are not wanted."""
-
-    def generate_without(self, queries: Queries, k: int, exclude: Ragged) -> Ranking:
-        """As `GeneratesItems.generate`: `k` items beside the excluded ones, if there are.
-
-        Excluded items may still come, as long as they cost no other its slot.
-        """
-        ...
 
 
 def rank_targets(
