@@ -14,6 +14,7 @@ ROOMS = [
     "errors",
     "registry",
     "files",
+    "later",
     "ragged",
     "contracts",
     "data",

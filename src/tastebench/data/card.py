@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tastebench.later import WithLaterFields
 
 SplitKind = Literal["last_out", "time", "ratio", "random", "user", "given"]
 
 
-class SplitSpec(BaseModel):
+class SplitSpec(WithLaterFields):
     """How interactions are cut into train, valid and test.
 
     `last_out`: each user's last interaction is test, the one before valid. `time`: by the absolute
@@ -31,6 +26,8 @@ class SplitSpec(BaseModel):
     their other interactions are in no part.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = ("users", "cold_items")
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: SplitKind
@@ -42,12 +39,6 @@ class SplitSpec(BaseModel):
     seed: int = 101
     drop_cold: bool = False
     cold_items: float | None = Field(None, gt=0, le=1, description="of the items in test")
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Left out where it says nothing: fingerprints from before it was a field stay as they were.
-        later = ("users", "cold_items")
-        return {k: v for k, v in write(self).items() if k not in later or v is not None}
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> SplitSpec:

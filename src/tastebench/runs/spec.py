@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
 from tastebench.contracts import Form
 from tastebench.files import hash_json
 from tastebench.items.semantic_ids.recipe import CodeRecipe
+from tastebench.later import WithLaterFields
 
 _LONGEST_FOLDER = 200
 """File systems allow 255 bytes; an encoder's name may hold a path or an address."""
@@ -27,7 +28,7 @@ def named(value: Any) -> Any:
     return value
 
 
-class RunSpec(BaseModel):
+class RunSpec(WithLaterFields):
     """One run: which recommender, fed with what, on which task of which dataset.
 
     Attributes:
@@ -41,6 +42,8 @@ class RunSpec(BaseModel):
         threads: CPU threads.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = ("codes",)
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
@@ -50,16 +53,11 @@ class RunSpec(BaseModel):
     encoder: str | None = None
     codes: CodeRecipe | None = None
     seed: int = 0
-    params: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
     tuned_on: int | None = None
     text_recipe: str | None = None
     threads: int = 1
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # It came later: what has none of it keeps the identity that it had.
-        return {k: v for k, v in write(self).items() if k != "codes" or v is not None}
 
     @property
     def forms(self) -> tuple[Form, ...]:

@@ -7,16 +7,13 @@ seeds, training budget) is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -24,6 +21,7 @@ from tastebench.data.card import RowsSpec, SplitSpec
 from tastebench.data.questions.spec import QuestionSpec
 from tastebench.errors import UsageError
 from tastebench.files import hash_json
+from tastebench.later import WithLaterFields
 from tastebench.metrics.grammar import parse_all, parse_rows
 
 if TYPE_CHECKING:
@@ -50,11 +48,7 @@ _ONLY: dict[str, tuple[TaskName, ...]] = {
 the words of a protocol, and no number."""
 
 
-_LATER = ("rows", "group", "questions")
-"""Fields that came later: where one says nothing, fingerprints are those from before it."""
-
-
-class TaskProtocol(BaseModel):
+class TaskProtocol(WithLaterFields):
     """One question put to every recommender alike.
 
     Attributes:
@@ -78,6 +72,8 @@ class TaskProtocol(BaseModel):
         behaviour: `fixed` measures as documented here.
         limit: At most this many users or queries are asked; a limited result is never on a board.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("rows", "group", "questions")
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,10 +106,6 @@ class TaskProtocol(BaseModel):
             case _:
                 metrics = parse_all(names, needs="ranks")
         return tuple(str(metric) for metric in metrics)
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in write(self).items() if k not in _LATER or v is not None}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import ConfigDict, Field
+
+from tastebench.later import WithLaterFields
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(WithLaterFields):
     """How long, how fast and how precisely to train.
 
     The defaults are RecBole's and those of the published text-based recommenders: Adam, batches of
     2,048 targets, at most 300 epochs, patience 10, no weight decay.
-
-    Attributes:
-        LATER: Fields that came after records were made. One that holds its default is not written,
-            so what is not touched by it keeps the identity and the state that it had. A subclass
-            that gets such fields adds their names to those here.
     """
 
     LATER: ClassVar[tuple[str, ...]] = ("validate_every",)
@@ -64,8 +55,3 @@ class TrainSettings(BaseModel):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` is `cuda` where there is one, else `cpu`."""
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
-        return {k: v for k, v in write(self).items() if k not in defaults or v != defaults[k]}
