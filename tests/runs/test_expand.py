@@ -142,7 +142,10 @@ def test_codes_that_nobody_reads_are_said(tiny: Dataset) -> None:
     assert found.notes == ("codes are not used: no recommender here reads them",)
 
 
-def test_a_form_that_no_run_makes_is_refused(tiny: Dataset) -> None:
+def test_a_form_that_no_run_makes_is_refused(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastebench.runs.expand.MADE", frozenset({"id", "text"}))
     card = as_recommender(Popularity, "mine", tasks=["cf"], representations=["side"])
     made = make_plan({"name": "s", "datasets": ["tiny"], "tasks": "cf", "recommenders": ["mine"]})
     with pytest.raises(UsageError, match="mine would read items by their side, which is not in"):

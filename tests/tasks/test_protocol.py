@@ -106,6 +106,7 @@ def test_every_field_is_in_a_table_above_or_has_one_value() -> None:
     tried = {
         "task", "split", "history_length", "min_history", "min_grade", "mask_seen", "average",
         "metrics", "limit", "rows", "group",
+        "questions",  # tests/tasks/test_userqa.py
     }  # fmt: skip
     assert set(TaskProtocol.model_fields) == tried | single
 
@@ -225,7 +226,8 @@ def test_defaults_come_from_the_card(shop: Callable[..., Dataset]) -> None:
 @pytest.mark.parametrize("name", TASKS.names())
 def test_every_task_is_whole(name: str) -> None:
     task = TASKS.get(name)
-    assert task.name == name and task.metrics and "random" in task.controls
+    assert task.name == name and task.metrics
+    assert {"random", "majority"} & set(task.controls)  # what knows nothing of the asker
     from tastebench.recommenders import get_recommender
 
     for recommender in (task.default_recommender, *task.controls):
