@@ -7,14 +7,12 @@ item - is never searched for places itself, so braces in a title are braces.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tastebench.errors import DataError, UsageError, did_you_mean
 from tastebench.files import hash_json
+from tastebench.lm.prompt_files import read_prompt, shipped
 
 Kind = Literal["pairwise", "matching", "list", "next", "title"]
 Conversation = list[dict[str, str]]
@@ -127,51 +125,12 @@ def get_prompt(name: str) -> Prompt:
         UsageError: No such prompt.
         DataError: The file is no prompt.
     """
-    if name in prompt_names():
-        return _read(name, (files(__package__) / "prompts" / f"{name}.yaml").read_text("utf-8"))
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _read(str(path), path.read_text(encoding="utf-8"))
-    raise UsageError(
-        f"no prompt {name!r}: {did_you_mean(name, prompt_names())}",
-        fix="name one of them, or the path of a YAML file of yours",
-    )
+    return read_prompt(Prompt, name, __package__, like="yes-no-v1")
 
 
 def prompt_names() -> list[str]:
     """The prompts that are shipped, by the alphabet."""
-    folder = files(__package__) / "prompts"
-    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
-
-
-def _read(where: str, text: str) -> Prompt:
-    import yaml
-
-    class SafeWords(yaml.SafeLoader):
-        """YAML in which yes and no are words."""
-
-        yaml_implicit_resolvers = {  # noqa: RUF012 - the name and form are those of PyYAML
-            first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
-            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    try:
-        # A safe loader: it makes no objects but those of YAML.
-        return Prompt.model_validate(yaml.load(text, SafeWords))  # noqa: S506
-    except (yaml.YAMLError, ValidationError) as error:
-        raise DataError(
-            f"this is no prompt: {_first(error)}",
-            where=where,
-            fix="compare with yes-no-v1: `tastebench show llm` names what is shipped",
-        ) from error
-
-
-def _first(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error).replace("\n", " ")
-    fault = error.errors()[0]
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}: {fault['msg']}" if place else fault["msg"]
+    return shipped(__package__)
 
 
 def _check_places(field: str, template: str, *, numbered: bool | None) -> None:

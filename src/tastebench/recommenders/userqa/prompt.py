@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tastebench.errors import DataError, UsageError, did_you_mean
+from tastebench.errors import UsageError
 from tastebench.files import hash_json
+from tastebench.lm.prompt_files import read_prompt, shipped
 
 NUMBER, ITEM, QUESTION, LABEL, OPTION = "{n}", "{item}", "{question}", "{label}", "{option}"
 
@@ -91,46 +90,15 @@ def get_qa_prompt(name: str, language: str = "en") -> QaPrompt:
         UsageError: No such prompt, or none of that language.
         DataError: The file is no prompt.
     """
-    known = qa_prompt_names()
-    wanted = f"user-{language}-v1" if name == "auto" else name
-    if wanted in known:
-        return _read(wanted, (files(__package__) / "prompts" / f"{wanted}.yaml").read_text("utf-8"))
-    if name == "auto":
+    own = f"user-{language}-v1"
+    if name == "auto" and own not in qa_prompt_names():
         raise UsageError(
-            f"no prompt asks in the language {language!r}: {', '.join(known)}",
+            f"no prompt asks in the language {language!r}: {', '.join(qa_prompt_names())}",
             fix="prompt: the path of a YAML file of yours",
         )
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _read(str(path), path.read_text(encoding="utf-8"))
-    raise UsageError(
-        f"no prompt {name!r}: {did_you_mean(name, known)}",
-        fix="name one of them, or the path of a YAML file of yours",
-    )
+    return read_prompt(QaPrompt, own if name == "auto" else name, __package__, like="user-en-v1")
 
 
 def qa_prompt_names() -> list[str]:
     """The prompts that are shipped, by the alphabet."""
-    folder = files(__package__) / "prompts"
-    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
-
-
-def _read(where: str, text: str) -> QaPrompt:
-    import yaml
-
-    try:
-        return QaPrompt.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise DataError(
-            f"this is no prompt for questions about users: {_first(error)}",
-            where=where,
-            fix="compare with user-en-v1",
-        ) from error
-
-
-def _first(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error).replace("\n", " ")
-    fault = error.errors()[0]
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}: {fault['msg']}" if place else fault["msg"]
+    return shipped(__package__)
