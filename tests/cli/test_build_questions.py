@@ -276,6 +276,7 @@ def test_a_damaged_folder_is_refused(
         (pl.col("options").list.head(3), "does not have 4 options"),
         (pl.col("question").replace(pl.col("question").first(), None), "holds nulls"),
         (pl.col("qid").alias("more"), "its columns are"),
+        (pl.col("qid").alias("\x1b[2Jmore"), "evidence,  [2Jmore"),
     ],
 )
 def test_a_table_of_somebody_else_is_not_believed(
@@ -288,3 +289,25 @@ def test_a_table_of_somebody_else_is_not_believed(
     done = Call(capsys, "inspect", str(made))
     assert done.code == 4
     assert message in done.err
+
+
+def test_nothing_of_somebody_else_moves_the_cursor(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tastebench.data.questions.artefact import save
+
+    artefact = load(made)
+    save(made, artefact.about, artefact.table.with_columns(template=pl.lit("li\x1b[2J-1")))
+    done = Call(capsys, "inspect", str(made), "--kind", "li")
+    assert done.code == 0
+    assert "(li [2J-1)" in done.out and "\x1b" not in done.out
+
+
+def test_questions_about_no_attribute_are_damaged(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = json.loads((made / ABOUT).read_text(encoding="utf-8"))
+    (made / ABOUT).write_text(json.dumps({**about, "attributes": []}), encoding="utf-8")
+    done = Call(capsys, "inspect", str(made))
+    assert done.code == 4
+    assert "it is wrong at attributes" in done.err

@@ -120,7 +120,7 @@ class QuestionsView:
     def exam(self, row: int) -> Exam:
         """One question with what its user did."""
         values = self.artefact.table.row(row, named=True)
-        for name in ("qid", "user_id", "question", "gold_text"):
+        for name in ("qid", "user_id", "template", "question", "gold_text"):
             values[name] = printed(values[name])
         values["options"] = printable(pl.Series(values["options"], dtype=pl.String)).to_list()
         if values["attribute"] is not None:

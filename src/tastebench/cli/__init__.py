@@ -106,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(message: str, code: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    typer.echo(message, err=True)
+    # Messages quote files that may come from anybody: nothing of them moves the cursor.
+    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in message)
+    typer.echo(shown, err=True)
     return code
 
 

@@ -87,7 +87,7 @@ class About(_Part):
     hash: str = Field(pattern="^[0-9a-f]{32}$")
     dataset: Source
     spec: QuestionSpec
-    attributes: tuple[Column, ...]
+    attributes: Annotated[tuple[Column, ...], Field(min_length=1)]
     templates: str
     counts: dict[str, dict[str, int]]
     chance: dict[Kind, float]
