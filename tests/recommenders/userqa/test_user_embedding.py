@@ -247,6 +247,7 @@ def test_tokens_are_counted_as_published(models: Callable[[str], Path], prompt: 
         told = made.account()
         assert told.prompt_tokens == found[-1].tokens.sum()
         assert told.counts == {"cut": 0, "answered": 8}
+        assert told.probes == {"encoder_parameters": made.fitted.network.dense}
     one, sixteen = found
     assert set(one.soft) == {1} and set(sixteen.soft) == {16}
     np.testing.assert_array_equal(one.tokens, sixteen.tokens)
@@ -267,11 +268,13 @@ def test_users_without_history_are_answered_and_all_alike(
     assert np.abs(answers.scores[0] - answers.scores[1]).max() > 1e-6
 
 
-def test_events_beyond_the_history_length_are_not_seen(
-    models: Callable[[str], Path], prompt: str
+@pytest.mark.parametrize(("shown", "events"), [(4, None), (12, 4), (4, 9)])
+def test_events_beyond_those_that_are_read_are_not_seen(
+    models: Callable[[str], Path], prompt: str, shown: int, events: int | None
 ) -> None:
-    case = replace(problem(20, 8), history_length=4)
-    made = fitted(settings(models("qwen2"), prompt, **QUICK), case)
+    """As many as the protocol shows, or fewer; never more."""
+    case = replace(problem(20, 8), history_length=shown)
+    made = fitted(settings(models("qwen2"), prompt, events=events, **QUICK), case)
     before = made.answer(case.test).scores
     longer = [[7, 7, 7, *own[-4:]] for own in case.test.history.to_lists()]
     after = made.answer(replace(case.test, history=Ragged.from_lists(longer))).scores

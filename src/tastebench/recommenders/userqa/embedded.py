@@ -28,7 +28,7 @@ from tastebench.recommenders.userqa.item_features import Input, make_bags
 from tastebench.recommenders.userqa.narrow import asked_only, no_answers
 from tastebench.recommenders.userqa.pretrain import pretrain
 from tastebench.recommenders.userqa.reading import QaReader, Tune
-from tastebench.recommenders.userqa.user_embedding import UserEmbeddingConfig
+from tastebench.recommenders.userqa.user_embedding import SIZE_PROBE, UserEmbeddingConfig
 from tastebench.recommenders.userqa.user_network import UserNetwork
 from tastebench.recommenders.userqa.user_vectors import UserVectors
 from tastebench.training.seeds import torch_seeded
@@ -59,7 +59,7 @@ class UserEmbedding:
     def __init__(self, config: UserEmbeddingConfig) -> None:
         self.config = config
         self._fitted: _Fitted | None = None
-        self._history_length = 0
+        self._events = 0
         self._asked: tuple[Ragged, np.ndarray, UserVectors] | None = None
 
     @property
@@ -81,19 +81,19 @@ class UserEmbedding:
             DataError: No such reader.
         """
         began = time.perf_counter()
-        config, train = self.config, problem.train
+        config, train, length = self.config, problem.train, problem.history_length
         language = check_problem(problem)
-        self._history_length, self._asked = problem.history_length, None
+        self._events, self._asked = min(config.events or length, length), None
         with torch_seeded(trainer.rng("weights")):
             reader = QaReader(config, _TUNE[config.strategy], language)
             self._check_room(reader)
-            network = self._network(reader, items, problem.history_length)
+            network = self._network(reader, items, self._events)
         first = pretrain(
             network,
             config.pretrain.model_copy(update={"device": config.device}),
             train.history,
             problem.valid.history,
-            problem.history_length,
+            self._events,
             trainer,
         )
         with torch_seeded(trainer.rng("adapter")):
@@ -104,7 +104,7 @@ class UserEmbedding:
             partly = reader.choose(lessons) if tuned else reader.freeze()
         module = Answering(partly, adapter, tuned=tuned, reader_lr=config.rate_of_reader)
         self._fitted = _Fitted(reader, network, adapter, module)
-        users = UserVectors(network, adapter, asked.history, problem.history_length)
+        users = UserVectors(network, adapter, asked.history, self._events)
 
         def soft(rows: np.ndarray) -> Tensor:
             return self._soft(users, rows)
@@ -142,9 +142,13 @@ class UserEmbedding:
         )
 
     def account(self) -> Account:
-        """What was read since the last call."""
+        """What was read since the last call, and how large the user encoder is."""
         counts = self.fitted.reader.counted()
-        return Account(prompt_tokens=counts.pop("prompt_tokens", 0), counts=dict(counts))
+        return Account(
+            prompt_tokens=counts.pop("prompt_tokens", 0),
+            counts=dict(counts),
+            probes={SIZE_PROBE: float(self.fitted.network.dense)},
+        )
 
     # ---------------------------------------------------------------------------------- inside
 
@@ -183,7 +187,7 @@ class UserEmbedding:
             if before is histories and np.array_equal(whom, asked):
                 return kept
         known = self.fitted
-        users = UserVectors(known.network, known.adapter, histories[asked], self._history_length)
+        users = UserVectors(known.network, known.adapter, histories[asked], self._events)
         self._asked = histories, asked, users
         return users
 

@@ -17,6 +17,9 @@ from tastebench.recommenders.userqa.encoders import EncoderName, EncoderSettings
 from tastebench.recommenders.userqa.pretrain_settings import PretrainSettings
 from tastebench.recommenders.userqa.settings import ReaderSettings, check_reader, weights_of
 
+SIZE_PROBE = "encoder_parameters"
+"""Probe of a record: dense parameters of its user encoder, without what embeds items."""
+
 _TOKENS = {"mean": 1, "q-former": 16, "kmeans": 4}
 
 
@@ -64,6 +67,10 @@ class UserEmbeddingConfig(ReaderSettings):
 
     shape: ShapeSettings = ShapeSettings()
     """Single numbers of it."""
+
+    events: int | None = Field(None, ge=1)
+    """Latest events of a user that the encoder reads and learns from; None is all that the protocol
+    shows, which is also the most there are."""
 
     inputs: tuple[Literal["id", "side", "text"], ...] | None = None
     """What is read of an item: its id, its attributes, its words. None is all that the run's
