@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tastebench.encoders.catalog import language_model
+from tastebench.errors import DataError
 from tastebench.lm import speed
 from tastebench.testing.language_models import add_head, tiny_language_model
 
@@ -36,6 +37,24 @@ def test_a_folder_without_weights_takes_nobody_knows_how_long(tmp_path: Path) ->
     for file in path.glob("*.safetensors"):
         file.unlink()
     assert speed.seconds_for(folder, 1000) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x02\x00",
+        (2**62).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (12).to_bytes(8, "little") + b'{"a": {"b":1}}',
+        (10).to_bytes(8, "little") + b'{"a": {}} ',
+    ],
+)
+def test_damaged_weights_are_named(content: bytes, tmp_path: Path) -> None:
+    path = tiny_language_model(tmp_path / "m", "llama")
+    (path / "model.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match="the file of weights is damaged"):
+        speed.multiplying_weights(language_model(str(path)))
 
 
 def test_a_machine_multiplies() -> None:

@@ -8,12 +8,12 @@ the threads that there are. What attention takes besides is left out, and models
 from __future__ import annotations
 
 import json
-import struct
 import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tastebench.errors import DataError
 from tastebench.lm.load import ModelFolder, choose_device
 
 REACHED = 0.5
@@ -21,6 +21,8 @@ REACHED = 0.5
 LEARNING = 3
 """Reading a token and learning from it takes so many times what reading it does."""
 _SIDE, _TIMES = 1024, 3
+_LONGEST_HEAD = 100_000_000
+"""Bytes that the head of a safetensors file may have, as its own library has it."""
 
 
 def seconds_for(folder: ModelFolder, tokens: float, device: str = "auto") -> float | None:
@@ -38,7 +40,11 @@ def seconds_for(folder: ModelFolder, tokens: float, device: str = "auto") -> flo
 
 
 def multiplying_weights(folder: ModelFolder) -> int | None:
-    """Numbers in a model's matrices but those of words, which are looked up; None if not known."""
+    """Numbers in a model's matrices but those of words, which are looked up; None if not known.
+
+    Raises:
+        DataError: A file of weights is damaged.
+    """
     words = (folder.read_json("config.json") or {}).get("vocab_size")
     files = sorted(folder.path.glob("*.safetensors"))
     if not files:
@@ -68,6 +74,15 @@ def operations_a_second(device: str) -> float:
 def _shapes(file: Path) -> list[tuple[int, ...]]:
     """Of the tensors in a safetensors file, from its head alone."""
     with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        head: dict[str, Any] = json.loads(opened.read(length))
-    return [tuple(one["shape"]) for name, one in head.items() if name != "__metadata__"]
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            if length > _LONGEST_HEAD:
+                raise ValueError(f"its head has {length:,} bytes")
+            head: dict[str, Any] = json.loads(opened.read(length))
+            return [tuple(one["shape"]) for name, one in head.items() if name != "__metadata__"]
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the file of weights is damaged: {error}",
+                where=str(file),
+                fix="download or save the model again",
+            ) from error
