@@ -23,10 +23,11 @@ def right(scores: np.ndarray, gold: np.ndarray, status: Sequence[str]) -> np.nda
     >>> right(scores, np.array([1, 0, 1]), ["answered"] * 3).tolist()
     [1.0, 0.5, 0.0]
     """
-    best = scores == scores.max(axis=1, keepdims=True)
-    share = best[np.arange(len(gold)), gold] / best.sum(axis=1)
     answered = np.array([word == ANSWERED for word in status], dtype=bool)
-    found: np.ndarray = np.where(answered, share, 0.0)
+    found = np.zeros(len(gold))
+    given = scores[answered]
+    best = given == given.max(axis=1, keepdims=True)
+    found[answered] = best[np.arange(len(given)), gold[answered]] / best.sum(axis=1)
     return found
 
 
