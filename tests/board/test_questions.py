@@ -54,6 +54,22 @@ def test_printed_dimensions_weigh_to_the_printed_average(name: str) -> None:
         assert mean == pytest.approx(row.scores["userqa"], abs=1.1e-4), row.model
 
 
+def test_the_note_says_where_a_printed_column_falls() -> None:
+    rows, falls = get_published("uqabench-scaling").rows, {}
+    for name, own in {"size": rows[:8], "length": rows[8:]}.items():
+        for place in ("userqa", "userqa:sequence", "userqa:action", "userqa:interest"):
+            steps = np.diff([row.scores[place] for row in own])
+            falls[name, place.partition(":")[2] or "all"] = int((steps < 0).sum())
+            assert steps.min() > -0.01
+    assert {place: n for place, n in falls.items() if n} == {
+        ("size", "sequence"): 2,
+        ("size", "action"): 1,
+        ("length", "interest"): 1,
+    }
+    said = "sequence falls twice and action once with size, interest once with length"
+    assert said in get_published("uqabench-scaling").note
+
+
 def test_the_table_by_kind_stands_under_the_board(record: Callable[..., Record]) -> None:
     means = {"accuracy": 0.5, "accuracy_interest": 0.75, "accuracy_df": 0.25}
     counts = {"asked": 10, "soft_tokens": 10, "text_tokens": 905}
@@ -79,6 +95,37 @@ def test_the_table_by_kind_stands_under_the_board(record: Callable[..., Record])
     assert row.split() == ["majority", "25.0", "75.0", "40.0"]
     assert any(line.split()[:3] == ["Trm++", "47.3", "27.3"] for line in table)
     assert "userqa:df" not in text
+
+
+def test_tokens_are_those_of_the_datasets_own_questions(record: Callable[..., Record]) -> None:
+    asked = {"task": "userqa", "questions": {"options": 4}, "history_length": 512}
+    counts = {
+        "shop": {"asked": 10, "soft_tokens": 10, "text_tokens": 905},
+        "yelp": {"asked": 40, "soft_tokens": 40, "text_tokens": 11_960},
+    }
+    entries = [
+        Entry(
+            record(
+                "userqa",
+                "user-embedding",
+                means={"accuracy": 0.5},
+                headline="accuracy",
+                counts=own,
+                protocol=asked,
+                spec={"dataset": dataset},
+                protocol_id=f"{dataset:0<12}",
+            )
+        )
+        for dataset, own in counts.items()
+    ]
+    board = make_board(sort_out(entries))
+    assert board.rows[0].cost["tokens"] == {
+        "userqa/shop": {"soft": 1.0, "text": 90.5},
+        "userqa/yelp": {"soft": 1.0, "text": 299.0},
+    }
+    text = as_text(board)
+    shop, yelp = text[text.index("shop: right") :], text[text.index("yelp: right") :]
+    assert "91.5" in shop and "300.0" in yelp and "91.5" not in yelp
 
 
 def test_other_boards_have_no_such_table(record: Callable[..., Record]) -> None:

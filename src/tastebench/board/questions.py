@@ -26,18 +26,17 @@ _HEADS = {
 """Place in a printed table to the head of its column here: the kinds of a dimension, then it."""
 
 
-def tokens_of(cells: Sequence[Cell]) -> dict[str, float] | None:
-    """Tokens of a question on average: `soft` ones, and those of `text`; None without questions."""
-    counts = [
-        e.record.counts for cell in cells for e in cell.entries if "soft_tokens" in e.record.counts
-    ]
-    asked = sum(one["asked"] for one in counts)
-    if not asked:
-        return None
-    return {
-        "soft": sum(one["soft_tokens"] for one in counts) / asked,
-        "text": sum(one["text_tokens"] for one in counts) / asked,
-    }
+def tokens_of(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+    """Tokens of a question on average by task and dataset: `soft` ones, and those of `text`."""
+    found = {}
+    for cell in cells:
+        counts = [e.record.counts for e in cell.entries if "soft_tokens" in e.record.counts]
+        if asked := sum(one["asked"] for one in counts):
+            found[f"{cell.record.spec.task}/{cell.record.spec.dataset}"] = {
+                kind: sum(one[f"{kind}_tokens"] for one in counts) / asked
+                for kind in ("soft", "text")
+            }
+    return found
 
 
 def question_blocks(board: Board, symbols: Symbols) -> Iterator[tuple[str, Block]]:
@@ -52,7 +51,7 @@ def question_blocks(board: Board, symbols: Symbols) -> Iterator[tuple[str, Block
             for place, head in _HEADS.items()
             if any(cells[place])
         ]
-        tokens = [_tokens(line) for line in lines]
+        tokens = [_tokens(line, dataset) for line in lines]
         if any(tokens):
             block.append(TextColumn(("tokens",), tuple(map(Text, tokens))))
         yield f"{dataset}: right answers in percent, of {_options(board, dataset)} options", block
@@ -68,9 +67,10 @@ def _percent(line: Line, dataset: str, place: str) -> str:
     return "" if found is None or found.mean is None else f"{100 * found.mean:.1f}"
 
 
-def _tokens(line: Line) -> str:
+def _tokens(line: Line, dataset: str) -> str:
     """Soft tokens and those of text, which count alike."""
-    found: Any = line.cost.get("tokens") if isinstance(line, Row) else None
+    places: Any = line.cost.get("tokens", {}) if isinstance(line, Row) else {}
+    found = places.get(f"{TASK}/{dataset}")
     if not found or not (found["soft"] or found["text"]):
         return ""
     return f"{found['soft'] + found['text']:,.1f}"
