@@ -24,9 +24,9 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.pieces import concatenated, repeated
 from tastebench.recommenders.userqa.adapters import KMeansTokens, MeanPool, QFormer
 from tastebench.recommenders.userqa.answering import Answering, check_problem, learn
-from tastebench.recommenders.userqa.item_features import Input, make_bags
+from tastebench.recommenders.userqa.item_features import Bags, Input, make_bags
+from tastebench.recommenders.userqa.kept import pretrained
 from tastebench.recommenders.userqa.narrow import asked_only, no_answers
-from tastebench.recommenders.userqa.pretrain import pretrain
 from tastebench.recommenders.userqa.reading import QaReader, Tune
 from tastebench.recommenders.userqa.user_embedding import SIZE_PROBE, UserEmbeddingConfig
 from tastebench.recommenders.userqa.user_network import UserNetwork
@@ -87,15 +87,22 @@ class UserEmbedding:
         with torch_seeded(trainer.rng("weights")):
             reader = QaReader(config, _TUNE[config.strategy], language)
             self._check_room(reader)
-            network = self._network(reader, items, self._events)
-        first = pretrain(
+            bags = self._bags(reader, items)
+            widths = config.shape.id_width, config.shape.feature_width
+            network = UserNetwork(config.encoder_settings, bags, self._events, *widths)
+        encoder_began = time.perf_counter()
+        first = pretrained(
             network,
+            config.encoder_settings,
+            bags,
             config.pretrain.model_copy(update={"device": config.device}),
             train.history,
             problem.valid.history,
             self._events,
             trainer,
         )
+        # What training took is told, whether it was now or in an earlier run.
+        began += time.perf_counter() - encoder_began - first.seconds
         with torch_seeded(trainer.rng("adapter")):
             adapter = make_adapter(config, network.width, reader.headed.width)
             asked = asked_only(train)
@@ -194,10 +201,10 @@ class UserEmbedding:
     def _heads(self, n: int, reader: QaReader) -> Ragged:
         return repeated(reader.layout.head(), n)
 
-    def _network(self, reader: QaReader, items: Items, length: int) -> UserNetwork:
-        config = self.config
+    def _bags(self, reader: QaReader, items: Items) -> Bags:
+        """What is read of items, texts in the reader's tokens."""
         forms: Any = items.forms or ("id",)
-        inputs: tuple[Input, ...] = config.inputs or tuple(
+        inputs: tuple[Input, ...] = self.config.inputs or tuple(
             form for form in forms if form in ("id", "side", "text")
         )
         spelling = reader.layout.spelling
@@ -206,9 +213,7 @@ class UserEmbedding:
             lines = [" ".join(text.split()) for text in texts]
             return spelling.texts(lines, lambda row: f"the text of item {row}")
 
-        bags = make_bags(items, inputs, tokens)
-        widths = config.shape.id_width, config.shape.feature_width
-        return UserNetwork(config.encoder_settings, bags, length, *widths)
+        return make_bags(items, inputs, tokens)
 
     def _check_room(self, reader: QaReader) -> None:
         layout = reader.layout
