@@ -73,7 +73,13 @@ def previews(todo: Todo) -> Iterator[Previewed]:
         place = (spec.dataset, run.protocol_id)
         if place not in problems:
             problems[place] = TASKS.get(spec.task).problem(dataset, run.protocol)
-        items = items_for(spec, dataset, vectors=None, codes=_stand_ins(run, dataset.n_items))
+        items = items_for(
+            spec,
+            dataset,
+            vectors=None,
+            codes=_stand_ins(run, dataset.n_items),
+            questions=run.protocol.questions,
+        )
         preview = card.preview(_config(run, card.config), problems[place], items)
         yield Previewed(spec.label, spec.dataset, preview)
 

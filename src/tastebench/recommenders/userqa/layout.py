@@ -22,6 +22,7 @@ from tastebench.items.tokens import first
 from tastebench.lm.headed import Headed
 from tastebench.lm.spelling import Spelling
 from tastebench.ragged import Ragged, spans
+from tastebench.recommenders.llm.outlook import Tokenized
 from tastebench.recommenders.llm.pieces import (
     Frame,
     Pieces,
@@ -191,12 +192,12 @@ def item_lines(items: Items) -> list[str]:
     return [BETWEEN.join(line for text in row if (line := one_line(text))) for row in rows]
 
 
-def make_layout(prompt: QaPrompt, headed: Headed, room: int, *, chat: bool) -> Layout:
+def make_layout(prompt: QaPrompt, headed: Headed | Tokenized, room: int, *, chat: bool) -> Layout:
     """The pieces of a prompt for a model.
 
     Args:
         prompt: In words.
-        headed: The model.
+        headed: The model, or as much of it as has a tokenizer.
         room: Tokens that a question may have with its options.
         chat: Put it into the frame of the model's chat template, as one message of the user's.
 

@@ -6,11 +6,11 @@ apart.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.recommenders.userqa.settings import ReaderSettings, check_reader, weights_of
 
 
@@ -42,6 +42,12 @@ def _weights(config: TextHistoryConfig, representation: str, fetch: bool) -> str
     return weights_of(config, fetch)
 
 
+def _preview(config: TextHistoryConfig, problem: Any, items: Items) -> Preview:
+    from tastebench.recommenders.userqa.preview import preview_history
+
+    return preview_history(config, problem, items)
+
+
 CARD = RecommenderCard(
     name="text-history",
     summary="a language model told a user's latest events in words: Text20, Text50",
@@ -53,4 +59,5 @@ CARD = RecommenderCard(
     "Question Answering, KDD 2025, arXiv:2502.19178",
     check=_check,
     weights=_weights,
+    preview=_preview,
 )

@@ -7,11 +7,11 @@ frozen. An adapter makes soft tokens of its states, and is trained on questions 
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tastebench.contracts import Recommender, RecommenderCard
+from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
 from tastebench.recommenders.userqa.encoders import EncoderName, EncoderSettings, Size
 from tastebench.recommenders.userqa.pretrain_settings import PretrainSettings
@@ -163,6 +163,12 @@ def _weights(config: UserEmbeddingConfig, representation: str, fetch: bool) -> s
     return weights_of(config, fetch)
 
 
+def _preview(config: UserEmbeddingConfig, problem: Any, items: Items) -> Preview:
+    from tastebench.recommenders.userqa.preview import preview_embedding
+
+    return preview_embedding(config, problem, items)
+
+
 CARD = RecommenderCard(
     name="user-embedding",
     summary="a language model given the user as soft tokens of a sequence encoder",
@@ -174,4 +180,5 @@ CARD = RecommenderCard(
     "Question Answering, KDD 2025, arXiv:2502.19178",
     check=_check,
     weights=_weights,
+    preview=_preview,
 )
