@@ -29,7 +29,7 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         typer.Option(
             "--scaling",
             metavar="FILE",
-            help="Also draw scores over encoder sizes, as .svg or .html.",
+            help="Also draw scores over the sizes of encoders, of items or users, as .svg or .html.",
         ),
     ] = None,
     reliability: Annotated[
@@ -125,7 +125,7 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     if svg is not None:
         _draw(made, svg)
     if scaling is not None:
-        _draw_scaling(made, scaling)
+        _draw_scaling(loaded, made, scaling)
     if reliability is not None:
         _draw_reliability(loaded, made, reliability)
     if json or csv or markdown:
@@ -155,10 +155,10 @@ def _draw(made: Board, path: Path) -> None:
     _written(path, lambda: write_text(path, to_svg(made)), "--svg FILE")
 
 
-def _draw_scaling(made: Board, path: Path) -> None:
+def _draw_scaling(loaded: Loaded, made: Board, path: Path) -> None:
     from tastebench.board.scaling import draw
 
-    _written(path, lambda: draw(made, path), "--scaling FILE")
+    _written(path, lambda: draw(made, path, loaded), "--scaling FILE")
 
 
 def _draw_reliability(loaded: Loaded, made: Board, path: Path) -> None:
