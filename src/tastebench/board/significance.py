@@ -48,7 +48,8 @@ class Paired:
         p_wilcoxon: Of Wilcoxon's signed rank test, two-sided.
         effect: Mean over standard deviation of the differences, d_z of Cohen 1988; None where they
             do not vary, unless all are 0.
-        wins, ties, losses: Units for which A is better, equal, worse.
+        wins, ties, losses: Units for which A is better, equal, worse; None, as `p_wilcoxon`, where
+            a unit's value is its part in a number that only all rows have.
         detectable: The difference that `n` units show with a probability of 80 %, at 5 % two-sided;
             None with fewer than two units.
     """
@@ -62,11 +63,11 @@ class Paired:
     low_seeds: float | None
     high_seeds: float | None
     p: float
-    p_wilcoxon: float
+    p_wilcoxon: float | None
     effect: float | None
-    wins: int
-    ties: int
-    losses: int
+    wins: int | None
+    ties: int | None
+    losses: int | None
     detectable: float | None
 
     @property
@@ -85,6 +86,7 @@ def paired(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    interval_resamples: int | None = None,
     higher_is_better: bool = True,
 ) -> Paired:
     """Compares two models unit by unit; with A and B exchanged, all that has a sign changes it.
@@ -95,6 +97,7 @@ def paired(
         weights: How much each unit counts, above 0, `[n]`; None counts every unit once.
         seed: Of the resamples and signs.
         resamples: How many of each.
+        interval_resamples: How many of units, where their number is another one.
         higher_is_better: Whether a higher value wins.
 
     Raises:
@@ -110,7 +113,9 @@ def paired(
     each = np.round(a.mean(axis=1) - b.mean(axis=1), _DECIMALS)
     means = [float(np.average(side.mean(axis=1), weights=weights)) for side in (a, b)]
     difference = means[0] - means[1]
-    (low, high), (low_seeds, high_seeds) = _intervals(a, b, weights, difference, seed, resamples)
+    (low, high), (low_seeds, high_seeds) = _intervals(
+        a, b, weights, difference, seed, interval_resamples or resamples
+    )
     error = standard_error(each, weights)
     better = each if higher_is_better else -each
     return Paired(

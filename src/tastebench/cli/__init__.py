@@ -18,6 +18,7 @@ import typer
 from tastebench.cli import (
     board,
     build,
+    compare,
     data,
     data_import,
     doctor,
@@ -46,7 +47,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(help=app.info.help)(_options)
-    for verb in (quickstart, run, board):
+    for verb in (quickstart, run, board, compare):
         verb.register(app)
     about_data = typer.Typer(help="Datasets: list, show, get, import, prepare, check.")
     data.register(about_data)
