@@ -10,7 +10,7 @@ from tastebench.board.board import columns_of, of_task, within
 from tastebench.board.cells import Cell, make_cell
 from tastebench.board.compare_cases import Titles
 from tastebench.board.compare_model import Compared, Options, Outcome
-from tastebench.board.compare_tests import corrected, tested
+from tastebench.board.compare_units import corrected, outcome_of
 from tastebench.board.compare_verdict import verdict
 from tastebench.board.gate import check_protocols
 from tastebench.board.load import Entry, Loaded, load
@@ -81,7 +81,7 @@ def _tests(
         if mine is None or theirs is None:
             alone.append(f"{column.part}/{column.dataset}")
         else:
-            found.append(tested(column, mine, theirs, options, titles))
+            found.append(outcome_of(column, mine, theirs, options, titles))
     if not found:
         raise UsageError(
             f"{names} were measured on nothing in common",

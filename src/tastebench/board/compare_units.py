@@ -54,7 +54,9 @@ class _Both:
         )
 
 
-def tested(column: Column, mine: Cell, theirs: Cell, options: Options, titles: Titles) -> Outcome:
+def outcome_of(
+    column: Column, mine: Cell, theirs: Cell, options: Options, titles: Titles
+) -> Outcome:
     """Two rows in one column, not yet adjusted for others.
 
     Raises:
