@@ -29,7 +29,7 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         typer.Option(
             "--scaling",
             metavar="FILE",
-            help="Also draw scores over the sizes of encoders, of items or users, as .svg or .html.",
+            help="Also draw scores over sizes of encoders, of items or users, as .svg or .html.",
         ),
     ] = None,
     reliability: Annotated[
