@@ -561,6 +561,19 @@ def test_segments_where_it_is_the_other_way_round(tmp_path: Path, put: Callable[
     assert test.verdict.endswith("Surely the other way round in history 50+.")
 
 
+def test_segments_that_are_sure_where_the_whole_is_not(
+    tmp_path: Path, put: Callable[..., Path]
+) -> None:
+    labels = {"history": ["1-4"] * 30 + ["50+"] * 30}
+    put("a", [0.5] * 60, labels)
+    put("b", [0.4] * 30 + [0.6] * 30, labels)
+    test = one_test(tmp_path)
+    assert test.verdict.startswith("seqrec on shop: too little data to tell.")
+    assert test.verdict.endswith(
+        "a is surely better in history 1-4. b is surely better in history 50+."
+    )
+
+
 # ------------------------------------------------------------------------------------ forms
 
 

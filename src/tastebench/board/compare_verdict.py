@@ -63,7 +63,7 @@ def _said(found: Compared, test: Outcome) -> str:
         return f"{found.a} and {found.b} got the same from {counted(both.n, 'unit')}."
     if adjusted.by(found.correction) < SURE:
         return _sure(found, test, both) + _turned(found, test, both)
-    return _unsure(found, test, both, adjusted)
+    return _unsure(found, test, both, adjusted) + _in_parts(found, test)
 
 
 def _unsure(found: Compared, test: Outcome, both: Paired, adjusted: Adjusted) -> str:
@@ -107,15 +107,28 @@ def _sure(found: Compared, test: Outcome, both: Paired) -> str:
 
 def _turned(found: Compared, test: Outcome, both: Paired) -> str:
     """The segments where the other one is surely better."""
-    sign = math.copysign(1, both.difference)
-    turned = [
+    turned = _sure_segments(found, test, -math.copysign(1, both.difference))
+    return f" Surely the other way round in {', '.join(turned)}." if turned else ""
+
+
+def _in_parts(found: Compared, test: Outcome) -> str:
+    """The segments where one is surely better, though not over all units."""
+    told = []
+    for name, sign in ((found.a, test.column.sign), (found.b, -test.column.sign)):
+        segments = _sure_segments(found, test, sign)
+        told += [f" {name} is surely better in {', '.join(segments)}."] if segments else []
+    return "".join(told)
+
+
+def _sure_segments(found: Compared, test: Outcome, sign: float) -> list[str]:
+    """Those whose difference is sure and of this sign."""
+    return [
         f"{s.by} {s.label}"
         for s in test.segments
         if s.adjusted is not None
         and s.adjusted.by(found.correction) < SURE
-        and sign * s.paired.difference < 0
+        and sign * s.paired.difference > 0
     ]
-    return f" Surely the other way round in {', '.join(turned)}." if turned else ""
 
 
 def _known(found: Compared, test: Outcome, both: Paired) -> str:
