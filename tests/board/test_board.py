@@ -496,6 +496,7 @@ def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
         "per_million": {"hours": pytest.approx(1e6 / 5 / 3600), "usd": None},
         "per_thousand": {},
         "energy": None,
+        "tokens": {},
         "latency_ms": {
             "seqrec/shop": {"p50": 1.0, "p95": 2.0, "p99": 3.0, **uncached},
             "cf/shop": {"p50": 2.0, "p95": 4.0, "p99": 6.0, **uncached},

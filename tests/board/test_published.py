@@ -62,7 +62,10 @@ def test_the_larger_of_a_family_is_better_at_cf_and_not_at_sequences() -> None:
 
 
 def test_a_printed_board_names_its_source_and_an_unknown_one_the_known() -> None:
-    assert names() == ["blair", "recbench", "recbench-next-item", "recbench-zero-shot"]
+    assert names() == [
+        "blair", "recbench", "recbench-next-item", "recbench-zero-shot", "uqabench",
+        "uqabench-ablation", "uqabench-scaling",
+    ]  # fmt: skip
     assert "Table 6" in BLAIR.source
     assert "nDCG@10" in BLAIR.protocol
     assert "4B is 6th" in BLAIR.note

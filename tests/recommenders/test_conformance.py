@@ -316,6 +316,11 @@ class TestLLM(RecommenderTests):
     config: ClassVar = {"model": str(SPEAKER)}
 
 
+class TestLLMTitle(RecommenderTests):
+    card = get_recommender("llm-title")
+    config: ClassVar = {"model": str(SPEAKER), "titles": 4, "title_tokens": 4}
+
+
 class TestLLMMatching(RecommenderTests):
     card = replace(get_recommender("llm"), representations=("text",))
     config: ClassVar = {"model": str(SPEAKER), "scoring": "matching"}
