@@ -14,6 +14,7 @@ ROOMS = [
     "errors",
     "registry",
     "files",
+    "alone",
     "later",
     "ragged",
     "contracts",

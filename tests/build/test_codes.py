@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tastebench.alone import alone
 from tastebench.build import codes
-from tastebench.build.alone import alone
 from tastebench.build.codes import codes_folder, find_codes, make_codes
 from tastebench.build.progress import now_and_then
 from tastebench.data.card import DatasetCard
@@ -305,7 +305,7 @@ def test_processes_that_ask_for_the_same_codes_make_them_once(home: Path) -> Non
 _HOLD = """
 import sys
 from pathlib import Path
-from tastebench.build.alone import alone
+from tastebench.alone import alone
 
 with alone(Path(sys.argv[1]), lambda: None):
     print("ready", flush=True)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from tastebench.board.cells import Cell
-from tastebench.board.layout import Block, Line, Symbols, TextColumn, lines_of, row_labels
+from tastebench.board.layout import Block, Line, TextColumn, lines_of, row_labels
 from tastebench.board.model import Board, Row
 from tastebench.board.published import PublishedRow
 from tastebench.metrics.grammar import DIMENSIONS
@@ -39,7 +39,7 @@ def tokens_of(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
     return found
 
 
-def question_blocks(board: Board, symbols: Symbols) -> Iterator[tuple[str, Block]]:
+def question_blocks(board: Board) -> Iterator[tuple[str, Block]]:
     """A title and the columns of each dataset: accuracy of every kind and dimension, in percent."""
     datasets = dict.fromkeys(c.dataset for c in board.columns if c.task == TASK)
     lines = lines_of(board)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench import files
-from tastebench.build.alone import alone
+from tastebench.alone import alone
 from tastebench.build.progress import Say, now_and_then
 from tastebench.errors import DataError, counted
 from tastebench.items.semantic_ids import methods

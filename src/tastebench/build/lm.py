@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench import files
-from tastebench.build.alone import alone
+from tastebench.alone import alone
 from tastebench.build.lm_about import (
     ABOUT,
     ROWS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tastebench.build.alone import alone
+from tastebench.alone import alone
 from tastebench.recommenders import get_recommender
 from tastebench.runs import limits, store
 from tastebench.runs.job import Job, Surroundings

@@ -9,7 +9,7 @@ the same distribution, so that knowing what a user ever took is not enough.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -147,7 +147,7 @@ class Maker:
         """How often each answer is right for train users, float64 by code."""
         sample = self.world.sample
         rng = np.random.default_rng(np.random.SeedSequence(self.world.spec.seed, spawn_key=(8,)))
-        gold = FINDERS[variant.form](self.world, sample, replace(variant), rng)
+        gold = FINDERS[variant.form](self.world, sample, variant, rng)
         codes = gold.codes[gold.fault == 0].ravel()
         n = 0
         if variant.form not in _NUMBERS:

@@ -42,21 +42,10 @@ _NO_HEADS = ("gru4rec",)
 _NO_INNER = ("trm",)
 
 
-class EncoderSettings(BaseModel):
-    """Which network reads a user, and of which shape.
-
-    `small` is for a laptop: a width of 64, and in all five about 130,000 numbers beside those of
-    places in a history, so that what differs is the kind of network. `paper` is UQABench's, at a
-    width of 512: 11.5 M (gru4rec), 16.0 M (sasrec), 6.9 M (mamba2), 21.0 M (hstu) and 27.3 M (trm)
-    numbers without what embeds items. `3.2M` to `1.2B` are its scaling study, of `trm` alone.
-    """
+class Shape(BaseModel):
+    """Numbers of an encoder's shape, each of which its size has a value for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    name: EncoderName = "sasrec"
-
-    size: Size = "small"
-    """Where nothing below says otherwise."""
 
     width: int | None = Field(None, ge=2)
     """Of embeddings and states."""
@@ -76,6 +65,21 @@ class EncoderSettings(BaseModel):
     bias: Literal["position", "none", "reference"] = "position"
     """What `hstu` learns for the distance of two items. `reference` is the published code, in which
     nothing is: without times it knows no order but that of what came before."""
+
+
+class EncoderSettings(Shape):
+    """Which network reads a user, and of which shape.
+
+    `small` is for a laptop: a width of 64, and in all five about 130,000 numbers beside those of
+    places in a history, so that what differs is the kind of network. `paper` is UQABench's, at a
+    width of 512: 11.5 M (gru4rec), 16.0 M (sasrec), 6.9 M (mamba2), 21.0 M (hstu) and 27.3 M (trm)
+    numbers without what embeds items. `3.2M` to `1.2B` are its scaling study, of `trm` alone.
+    """
+
+    name: EncoderName = "sasrec"
+
+    size: Size = "small"
+    """Where nothing below says otherwise."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -8,16 +8,13 @@ users: it is another one.
     artefacts/user-encoders/<hash>/encoder.safetensors    the weights, at their best epoch
     artefacts/user-encoders/<hash>/about.json             what they depend on, and how training went
 
-One process trains at a time, others wait for it; what was damaged is made again. Accepted: an empty
-`.<hash>.lock` stays beside the folder.
+One process trains at a time, others wait for it; what was damaged is made again.
 """
 
 from __future__ import annotations
 
-import fcntl
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 
 from tastebench import files
+from tastebench.alone import alone
 from tastebench.contracts import FitReport, Trainer
 from tastebench.ragged import Ragged
 from tastebench.recommenders.userqa.encoders import EncoderSettings
@@ -113,7 +111,7 @@ def pretrained(
         "torch": torch.__version__,
     }
     folder = encoders_folder() / files.hash_json(identity, 32)
-    with _alone(folder.with_name(f".{folder.name}.lock")):
+    with alone(folder.with_name(f".{folder.name}.lock"), lambda: None):
         report, damaged = _kept(folder, identity, network, settings)
         if report is not None:
             return report
@@ -180,15 +178,6 @@ def _save(
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
         files.write_json(temporary / _ABOUT, about.model_dump(mode="json"))
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """In the block no other process is in one for the same path; a kill lets go as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _hash_weights(network: UserNetwork) -> str:

@@ -21,6 +21,7 @@ from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, last_places, logits_of
 from tastebench.lm.states import sample_of
+from tastebench.metrics.answers import ANSWERED
 from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.pieces import concatenated, repeated
 from tastebench.recommenders.userqa.layout import Layout, make_layout
@@ -30,7 +31,7 @@ from tastebench.recommenders.userqa.soft import SoftHeaded
 
 Tune = Literal["none", "lora", "full"]
 
-ANSWERED, UNPARSED = "answered", "unparsed"
+UNPARSED = "unparsed"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tastebench.contracts import Items, Preview, Recommender, RecommenderCard
 from tastebench.errors import UsageError
-from tastebench.recommenders.userqa.encoders import EncoderName, EncoderSettings, Size
+from tastebench.recommenders.userqa.encoders import EncoderName, EncoderSettings, Shape, Size
 from tastebench.recommenders.userqa.pretrain_settings import PretrainSettings
 from tastebench.recommenders.userqa.settings import ReaderSettings, check_reader, weights_of
 
@@ -23,29 +23,8 @@ SIZE_PROBE = "encoder_parameters"
 _TOKENS = {"mean": 1, "q-former": 16, "kmeans": 4}
 
 
-class ShapeSettings(BaseModel):
-    """Numbers of the encoder's shape, each of which `size` has a value for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    width: int | None = Field(None, ge=2)
-    """Of embeddings and states."""
-
-    layers: int | None = Field(None, ge=1)
-
-    heads: int | None = Field(None, ge=1)
-    """Attention heads; in `mamba2` the coordinates of a head, which divide twice the width."""
-
-    inner: int | None = Field(None, ge=1)
-    """Width inside the feed-forward part (sasrec), of the recurrent state (gru4rec), of a head's
-    keys and values (hstu), or entries of the state per coordinate (mamba2)."""
-
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Everywhere in the encoder, while it is trained."""
-
-    bias: Literal["position", "none", "reference"] = "position"
-    """What `hstu` learns for the distance of two items. `reference` is the published code, in which
-    nothing is: without times it knows no order but that of what came before."""
+class ShapeSettings(Shape):
+    """Single numbers of the encoder's shape, and how wide what it reads of an item is."""
 
     id_width: int | None = Field(None, ge=1)
     """Of an item's own embedding; None is a quarter of the width, at least 64."""
