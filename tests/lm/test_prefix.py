@@ -81,6 +81,28 @@ def test_shared_beginnings_change_no_logit(
     torch.testing.assert_close(found, whole, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("architecture", SHARING)
+def test_what_is_said_is_as_likely_as_token_by_token(
+    headed: Callable[[str], Headed], architecture: str, shares: bool
+) -> None:
+    """Ends of different length, through transformers alone."""
+    model = headed(architecture)
+    reader, asked = Reader(model, share=shares), prompts()
+    rng = np.random.default_rng(1)
+    said = rng.integers(1, asked.suffixes.lengths)
+    found = reader.log_probabilities(asked, said)
+    wanted = []
+    for i, q in enumerate(asked.asker):
+        ids = torch.from_numpy(np.r_[asked.prefixes[int(q)], asked.suffixes[i]].astype(np.int64))
+        with torch.no_grad():
+            likely = model.model(input_ids=ids[None]).logits[0].log_softmax(dim=-1)
+        places = range(len(ids) - int(said[i]), len(ids))
+        wanted.append(sum(float(likely[place - 1, ids[place]]) for place in places))
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-4)
+    assert reader.shares is (True if shares else None)
+
+
 @pytest.mark.parametrize("head", [0, 1, 7])
 def test_whatever_all_share_is_read_once(headed: Callable[[str], Headed], head: int) -> None:
     model = headed("llama")

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tastebench.lm.batches import token_batches, token_budget
 from tastebench.lm.headed import Headed
@@ -34,6 +35,9 @@ from tastebench.ragged import Ragged, spans
 
 Reduce = Callable[[Tensor], Tensor]
 """Logits `[n, places, vocabulary]` of some prompts to what is wanted of them, `[n, ...]`."""
+
+_Reduce = Callable[[Tensor, np.ndarray], Tensor]
+"""Logits of all places of some prompts, one place behind the other, and which prompts these are."""
 
 Windows = Literal["as configured", "none"]
 
@@ -130,33 +134,68 @@ class Reader:
             asked: Where logits are needed; sharing needs them at the end.
             reduce: What is made of them.
         """
+        places = np.full(len(prompts.asker), asked.places)
+
+        def reduced(logits: Tensor, rows: np.ndarray) -> Tensor:
+            return reduce(by_prompt(logits, asked.places))
+
+        return self._read(prompts, asked, places, reduced)
+
+    def log_probabilities(self, prompts: Prompts, said: np.ndarray) -> Tensor:
+        """How likely the model finds the ends of prompts, given what stands before, `[n]` float32.
+
+        Args:
+            prompts: At least one; what is said ends their suffixes.
+            said: Tokens of each that are said, at least 1 and fewer than its suffix has,
+                int64 `[n]`.
+        """
+        whole = prompts.suffixes
+        ends = whole.offsets[1:]
+        words = Ragged.windows(whole.values, ends, said)
+        before = Ragged.windows(whole.values, ends - 1, whole.lengths - 1)
+        prompts = Prompts(prompts.head, prompts.prefixes, prompts.asker, before)
+
+        def summed(logits: Tensor, rows: np.ndarray) -> Tensor:
+            mine = words[rows]
+            token, prompt = _there(logits.device, mine.values.astype(np.int64), mine.rows)
+            each = -functional.cross_entropy(logits.float(), token, reduction="none")
+            return each.new_zeros(len(rows)).index_add_(0, prompt, each)
+
+        return self._read(prompts, Asked(), said, summed)
+
+    def _read(self, prompts: Prompts, asked: Asked, places: np.ndarray, reduce: _Reduce) -> Tensor:
         with torch.inference_mode():
             can = self.share and self.headed.kind == "decoder" and not asked.behind
             if can and not self._checked:
-                self._check(prompts, asked)
+                self._check(prompts, asked, places)
             if self._windows is None or not can:
-                return self._read_whole(prompts, asked, reduce)
-            return self._read_shared(prompts, asked.places, reduce, self._windows)
+                return self._read_whole(prompts, asked, places, reduce)
+            return self._read_shared(prompts, places, reduce, self._windows)
 
     # --------------------------------------------------------------------------- whole prompts
 
-    def _read_whole(self, prompts: Prompts, asked: Asked, reduce: Reduce) -> Tensor:
+    def _read_whole(
+        self, prompts: Prompts, asked: Asked, places: np.ndarray, reduce: _Reduce
+    ) -> Tensor:
         found: list[Tensor] = []
         order: list[np.ndarray] = []
         for rows in token_batches(prompts.lengths, token_budget(self.device.type)):
-            logits = whole_logits(self.headed, prompts.whole(rows), asked, self.device)
-            found.append(reduce(logits).cpu())
+            whole = prompts.whole(rows)
+            ids, mask = Padded(whole.values, whole.offsets).take(np.arange(len(rows)), self.device)
+            inputs = {"input_ids": ids.long(), "attention_mask": mask.long()}
+            logits = _logits(self.headed, inputs, whole.lengths, asked, places[rows], self.device)
+            found.append(reduce(logits, rows).cpu())
             order.append(rows)
         return torch.cat(found)[np.argsort(np.concatenate(order))]
 
     # ------------------------------------------------------------------------ shared beginnings
 
     def _read_shared(
-        self, prompts: Prompts, places: int, reduce: Reduce, windows: Windows
+        self, prompts: Prompts, places: np.ndarray, reduce: _Reduce, windows: Windows
     ) -> Tensor:
         shortest = int(prompts.prefixes.lengths.min())
         if not shortest:
-            return self._read_whole(prompts, Asked(places), reduce)
+            return self._read_whole(prompts, Asked(), places, reduce)
         # Something has to be left of a prefix behind what all share.
         head = min(prompts.head, shortest - 1)
         prompts = Prompts(head, prompts.prefixes, prompts.asker, prompts.suffixes)
@@ -166,22 +205,22 @@ class Reader:
         for some, read in ((alone, self._alone), (~alone, self._together)):
             rows = np.flatnonzero(some)
             if len(rows):
-                for at, logits in read(prompts[rows], places, windows):
-                    found.append(reduce(logits).cpu())
+                for at, logits in read(prompts[rows], places[rows], windows):
+                    found.append(reduce(logits, rows[at]).cpu())
                     order.append(rows[at])
         return torch.cat(found)[np.argsort(np.concatenate(order))]
 
-    def _alone(self, prompts: Prompts, places: int, windows: Windows) -> Any:
+    def _alone(self, prompts: Prompts, places: np.ndarray, windows: Windows) -> Any:
         """Prompts of askers who have one each: they share the beginning of all."""
         lengths = prompts.lengths - prompts.head
         for rows in token_batches(lengths, token_budget(self.device.type)):
             whole = prompts.whole(rows)
             rest = _without(whole, prompts.head)
-            row, place = last_places(rest.lengths, places)
+            row, place = last_places(rest.lengths, places[rows])
             _, logits = self._begin(prompts.prefixes[0], prompts.head, rest, windows, row, place)
-            yield rows, by_prompt(logits, places)
+            yield rows, logits
 
-    def _together(self, prompts: Prompts, places: int, windows: Windows) -> Any:
+    def _together(self, prompts: Prompts, places: np.ndarray, windows: Windows) -> Any:
         """Prompts of askers who have several each."""
         rows_of = Ragged.from_rows(
             prompts.asker, np.arange(len(prompts.asker)), len(prompts.prefixes)
@@ -204,9 +243,9 @@ class Reader:
                 now = turn[mine.values] == t
                 rows, who = mine.values[now], mine.rows[now]
                 packed = _Packed.of(prompts.suffixes[rows], who, rest.lengths[askers])
-                logits = self._go_on(prompts.head, cache, packed, places, windows)
+                logits = self._go_on(prompts.head, cache, packed, places[rows], windows)
                 cache.crop(length - cache.get_seq_length())
-                yield rows, by_prompt(logits, places)
+                yield rows, logits
 
     def _begin(
         self,
@@ -256,9 +295,9 @@ class Reader:
         return self._head[1]
 
     def _go_on(
-        self, head: int, cache: Any, packed: _Packed, places: int, windows: Windows
+        self, head: int, cache: Any, packed: _Packed, places: np.ndarray, windows: Windows
     ) -> Tensor:
-        """Logits of suffixes behind their askers' prefixes, `[n * places, vocabulary]`."""
+        """Logits of suffixes behind their askers' prefixes, `[places of all, vocabulary]`."""
         device = self.device
         ids, suffix, within, lengths = _there(
             device, packed.ids, packed.suffix, packed.within, packed.prefix
@@ -298,7 +337,7 @@ class Reader:
 
     # ------------------------------------------------------------------------------------ check
 
-    def _check(self, prompts: Prompts, asked: Asked) -> None:
+    def _check(self, prompts: Prompts, asked: Asked, places: np.ndarray) -> None:
         """Finds out whether the model reads packed suffixes as it reads whole prompts."""
         several = np.flatnonzero(np.bincount(prompts.asker) > 1)
         if not len(several):
@@ -308,14 +347,19 @@ class Reader:
         some = np.isin(prompts.asker, [longest[0], longest[-1]])
         rows = np.flatnonzero(some)
         first = rows[: 2 * _CHECKED]
-        few = prompts[np.unique(np.append(first, rows[-_CHECKED:]))]
-        wanted = self._read_whole(few, asked, _as_they_are)
+        chosen = np.unique(np.append(first, rows[-_CHECKED:]))
+        few, at = prompts[chosen], places[chosen]
+
+        def last(logits: Tensor, rows: np.ndarray) -> Tensor:
+            return logits[torch.from_numpy(np.cumsum(at[rows]) - 1).to(logits.device)]
+
+        wanted = self._read_whole(few, asked, at, last)
         tolerance = TOLERANCE[model_dtype(self.headed.model)]
         tried: tuple[Windows, ...] = ("as configured", "none")
         for windows in tried:
             self._head = None
             try:
-                found = self._read_shared(few, asked.places, _as_they_are, windows)
+                found = self._read_shared(few, at, last, windows)
             except _CANNOT:
                 continue  # a model that takes no such mask or cache reads whole prompts
             if found.shape == wanted.shape and distance(found, wanted) <= tolerance:
@@ -361,14 +405,6 @@ class _Packed:
         return cls(ids, suffix, within, prefix, who, begin, lengths)
 
 
-def whole_logits(headed: Headed, prompts: Ragged, asked: Asked, device: torch.device) -> Tensor:
-    """Logits of whole prompts where they are asked, `[n, places, vocabulary]`; one batch."""
-    n = len(prompts)
-    ids, mask = Padded(prompts.values, prompts.offsets).take(np.arange(n), device)
-    inputs = {"input_ids": ids.long(), "attention_mask": mask.long()}
-    return logits_of(headed, inputs, prompts.lengths, asked, device)
-
-
 def logits_of(
     headed: Headed,
     inputs: dict[str, Tensor],
@@ -385,14 +421,29 @@ def logits_of(
         asked: Where.
         device: Where the model lies.
     """
+    places = np.full(len(lengths), asked.places)
+    return by_prompt(_logits(headed, inputs, lengths, asked, places, device), asked.places)
+
+
+def _logits(
+    headed: Headed,
+    inputs: dict[str, Tensor],
+    lengths: np.ndarray,
+    asked: Asked,
+    places: np.ndarray,
+    device: torch.device,
+) -> Tensor:
+    """As `logits_of`, with as many places of each prompt as it has, `[sum of places, vocabulary]`.
+
+    Of an encoder-decoder all prompts have those that `asked` says.
+    """
     n = len(lengths)
-    row, place = last_places(lengths - asked.behind, asked.places)
+    row, place = last_places(lengths - asked.behind, places)
     if headed.kind == "encoder-decoder":
-        row, place = last_places(np.full(n, asked.places), asked.places)
+        row, place = last_places(np.full(n, asked.places), places)
         answer = torch.tensor([_answer_start(headed), *asked.said], device=device)
         inputs = {**inputs, "decoder_input_ids": answer.expand(n, -1)}
-    logits = headed.logits_at(*_there(device, row, place), **inputs)
-    return by_prompt(logits, asked.places)
+    return headed.logits_at(*_there(device, row, place), **inputs)
 
 
 def by_prompt(logits: Tensor, places: int) -> Tensor:
@@ -414,22 +465,21 @@ def _answer_start(headed: Headed) -> int:
 
 def last_places(
     lengths: np.ndarray,
-    places: int,
+    places: np.ndarray,
     row: np.ndarray | None = None,
     begin: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of the last places of texts, int64 `[n * places]` each.
+    """Row and column of the last places of texts, int64 `[sum of places]` each.
 
     Args:
         lengths: Of the texts, `[n]`.
-        places: How many of each.
+        places: How many of each, int64 `[n]`.
         row: In which row each text lies; None for one each.
         begin: Where in its row; None for at its beginning.
     """
     row = np.arange(len(lengths)) if row is None else row
     begin = np.zeros_like(lengths) if begin is None else begin
-    columns = (begin + lengths)[:, None] + np.arange(-places, 0)
-    return np.repeat(row, places), columns.ravel()
+    return np.repeat(row, places), spans(begin + lengths - places, places)
 
 
 def _masks(config: Any, allowed: Tensor, gap: Tensor, windows: Windows, dtype: torch.dtype) -> Any:
@@ -468,10 +518,6 @@ def dtype_of(model: Any) -> torch.dtype:
     """What a model computes in."""
     dtype: torch.dtype = model.get_input_embeddings().weight.dtype
     return dtype
-
-
-def _as_they_are(logits: Tensor) -> Tensor:
-    return logits
 
 
 def _there(device: torch.device, *arrays: np.ndarray) -> tuple[Tensor, ...]:

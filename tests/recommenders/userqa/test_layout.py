@@ -50,7 +50,10 @@ def one(text: str = "oak for chair", options: tuple[str, ...] = COLOURS) -> Ques
 
 
 def test_shipped_prompts_are_of_each_language() -> None:
-    assert qa_prompt_names() == ["user-en-v1", "user-zh-v1"]
+    assert qa_prompt_names() == [
+        *("user-en-v1", "user-en-words-v1"),
+        *("user-zh-v1", "user-zh-words-v1"),
+    ]
     for language in ("en", "zh"):
         prompt = get_qa_prompt("auto", language)
         assert prompt.language == language

@@ -217,7 +217,7 @@ class UserEmbedding:
 
     def _check_room(self, reader: QaReader) -> None:
         layout = reader.layout
-        wanted = self.config.n_tokens + len(layout.head()) + layout.room + layout.said
+        wanted = self.config.n_tokens + len(layout.head()) + layout.room + layout.beyond
         if wanted > reader.max_length:
             raise UsageError(
                 f"{self.config.n_tokens} soft tokens, a prompt and a question of at most "

@@ -1,7 +1,7 @@
 """Questions in a model's tokens, put together from pieces that are tokenised once.
 
     [user's vectors] [head] [user's events] | [question] [option 1] [option 2] ... [answer:] | [A]
-                prefix, by user                          suffix, by question          label, end
+                prefix, by user                          suffix, by question          answer, end
 
 Training and answering go through the same pieces. Vectors come before everything, positions run
 over them and the words alike. The answer always has room: of a prompt that is too long the oldest
@@ -52,10 +52,13 @@ class Suffixes:
     Attributes:
         tokens: From the question to where the answer begins, int32, `n` lists.
         cut: Whose question or options were shortened, bool `[n]`.
+        answers: Each option as an answer, its label or its words, with the end behind it, int32,
+            `n * options` lists.
     """
 
     tokens: Ragged
     cut: np.ndarray
+    answers: Ragged
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,23 +70,24 @@ class Layout:
         spelling: Of the model.
         before: Special tokens, a chat's frame and the system's words.
         after: From behind the last option to where the answer begins.
-        labels: The token that each option is answered by, int64 `[labels]`.
+        labels: The token that each option is answered by, int64 `[labels]`; None where its words
+            are.
         end: What ends an answer; empty where the model has no such token.
-        room: Tokens that a suffix may have.
+        room: Tokens that a suffix may have, with the words of the answer if these are scored.
     """
 
     prompt: QaPrompt
     spelling: Spelling
     before: np.ndarray
     after: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     end: np.ndarray
     room: int
 
     @property
-    def said(self) -> int:
-        """Tokens of an answer with its end."""
-        return 1 + len(self.end)
+    def beyond(self) -> int:
+        """Tokens of an answer with its end, `room` not among them."""
+        return len(self.end) + (self.labels is not None)
 
     def head(self) -> np.ndarray:
         """What comes before a question where the user is given as vectors."""
@@ -99,10 +103,12 @@ class Layout:
         piece = self.spelling.piece
         asked, behind_question = around(self.prompt.question, QUESTION)
         before_option, behind_option = around(self.prompt.option, OPTION)
-        leads = [piece(before_option.replace(LABEL, label)) for label in self.prompt.labels[:k]]
+        shown = [piece(before_option.replace(LABEL, label)) for label in self.prompt.labels[:k]]
         asks, behind, ends = piece(asked), piece(behind_question), piece(behind_option)
-        fixed = len(asks) + len(behind) + k * len(ends) + sum(map(len, leads)) + len(self.after)
-        limit = (self.room - fixed) // (2 * k)
+        fixed = len(asks) + len(behind) + sum(len(one) + len(ends) for one in shown)
+        fixed += len(self.after)
+        by_words = self.labels is None
+        limit = (self.room - fixed) // (2 * (len(shown) + by_words))
         if limit < 1:
             raise UsageError(
                 f"the prompt {self.prompt.title} takes {fixed} of the {self.room} tokens that a "
@@ -112,15 +118,26 @@ class Layout:
             )
         whole = self._texts([option for options in questions.options for option in options])
         options = first(whole, limit)
-        taken = options.lengths.reshape(n, k).sum(axis=1) + fixed
+        lengths = options.lengths.reshape(n, k)
+        taken = (
+            fixed + lengths.sum(axis=1) * bool(shown) + lengths.max(axis=1, initial=0) * by_words
+        )
         text = self._texts(questions.text)
         kept = np.minimum(text.lengths, self.room - taken)
-        shown = Ragged.from_lengths(text.values[spans(text.offsets[:-1], kept)], kept)
-        parts = [repeated(asks, n), shown, repeated(behind, n)]
-        for j, lead in enumerate(leads):
+        question = Ragged.from_lengths(text.values[spans(text.offsets[:-1], kept)], kept)
+        parts = [repeated(asks, n), question, repeated(behind, n)]
+        for j, lead in enumerate(shown):
             parts += [repeated(lead, n), options[np.arange(j, n * k, k)], repeated(ends, n)]
         cut = (kept < text.lengths) | (whole.lengths > limit).reshape(n, k).any(axis=1)
-        return Suffixes(concatenated(*parts, repeated(self.after, n)), cut)
+        answers = options
+        if self.labels is not None:
+            labels = np.tile(self.labels[:k].astype(np.int32), n)
+            answers = Ragged.from_lengths(labels, np.ones(n * k, np.int64))
+        return Suffixes(
+            concatenated(*parts, repeated(self.after, n)),
+            cut,
+            concatenated(answers, repeated(self.end, n * k)),
+        )
 
     def events(self, items: Items, k: int, max_length: int) -> Pieces:
         """What puts a user's latest `k` events in words, the whole prompt within `max_length`.
@@ -152,7 +169,7 @@ class Layout:
             frame,
             self.spelling.texts(lines, name),
             max_length,
-            answer=self.room + self.said,
+            answer=self.room + self.beyond,
             with_candidate=False,
             name_of=name,
         )
@@ -166,10 +183,10 @@ class Layout:
         if len(counts) != 1:
             raise UsageError(f"questions have {sorted(counts)} options: all need as many")
         k = counts.pop()
-        if k > len(self.labels):
+        if self.prompt.option and k > len(self.prompt.labels):
             raise UsageError(
                 f"questions have {k} options, and the prompt {self.prompt.title} has "
-                f"{len(self.labels)} labels",
+                f"{len(self.prompt.labels)} labels",
                 fix="a prompt of yours with more labels",
             )
         return k
@@ -192,7 +209,9 @@ def item_lines(items: Items) -> list[str]:
     return [BETWEEN.join(line for text in row if (line := one_line(text))) for row in rows]
 
 
-def make_layout(prompt: QaPrompt, headed: Headed | Tokenized, room: int, *, chat: bool) -> Layout:
+def make_layout(
+    prompt: QaPrompt, headed: Headed | Tokenized, room: int, *, chat: bool, by_words: bool = False
+) -> Layout:
     """The pieces of a prompt for a model.
 
     Args:
@@ -200,9 +219,11 @@ def make_layout(prompt: QaPrompt, headed: Headed | Tokenized, room: int, *, chat
         headed: The model, or as much of it as has a tokenizer.
         room: Tokens that a question may have with its options.
         chat: Put it into the frame of the model's chat template, as one message of the user's.
+        by_words: The words of options are scored, and not their labels.
 
     Raises:
-        UsageError: The model reads labels as several tokens, or the same.
+        UsageError: The model reads labels as several tokens, or the same; or words are scored and
+            nothing ends them.
     """
     spelling = Spelling(headed.tokenizer, headed.folder.name)
     system = "" if prompt.system is None else f"{prompt.system}\n"
@@ -216,11 +237,19 @@ def make_layout(prompt: QaPrompt, headed: Headed | Tokenized, room: int, *, chat
             kind="next",
             system=prompt.system,
             entry=f" {ITEM}",
-            yes=prompt.labels[0],
+            yes=prompt.labels[0] if prompt.labels else "yes",
         )
         before, after, blank, system = chat_frame(spoken, spelling)
         end = _end_of_turn(spelling, spoken)
-    lead, labels = _labels(prompt, spelling, blank)
+    lead, labels = np.empty(0, np.int32), None
+    if not by_words:
+        lead, labels = _labels(prompt, spelling, blank)
+    elif not len(end):
+        raise UsageError(
+            f"the model {spelling.name!r} has no token that ends a text, and without one fewer "
+            "words are always likelier",
+            fix="scoring: options, or a model with an end-of-text token",
+        )
     ask = spelling.piece(prompt.answer.rstrip())
     return Layout(
         prompt=prompt,

@@ -45,11 +45,13 @@ class _Told:
     Attributes:
         shown: A few of them in words.
         prefix, suffix: Tokens about a user and of a question, on average; vectors count as tokens.
+        learned: Tokens of a question and its answer.
     """
 
     shown: tuple[str, ...]
     prefix: float
     suffix: float
+    learned: float
 
 
 def preview_history(config: TextHistoryConfig, problem: QaProblem, items: Items) -> Preview:
@@ -133,7 +135,7 @@ def _preview(
     work = Work(
         asked=sum(_read(told, part) for part in parts),
         validated=_read(told, problem.valid),
-        learned=length * len(problem.train) if trained else 0.0,
+        learned=(told.prefix + told.learned) * len(problem.train) if trained else 0.0,
         epochs=config.epochs,
     )
     return Preview(
@@ -170,18 +172,22 @@ def _exact(config: ReaderSettings, questions: Questions, prefixes: Prefixes) -> 
     model = tokenized(config.model, trust_remote_code=config.trust_remote_code)
     limit = length_of(config, model.folder, model.config)
     layout = make_layout(
-        get_qa_prompt(config.prompt, questions.language),
+        get_qa_prompt(config.prompt, questions.language, by_words=config.by_words),
         model,
         min(config.question_length, limit // 2),
         chat=in_chat(config, model.folder),
+        by_words=config.by_words,
     )
-    before, behind = prefixes(layout, limit, questions.history), layout.suffixes(questions).tokens
-    rows = _shown(questions)
+    before, made = prefixes(layout, limit, questions.history), layout.suffixes(questions)
+    rows, behind = _shown(questions), made.tokens
     whole = concatenated(before[questions.user[rows]], behind[rows])
+    answer, options = float(made.answers.lengths.mean()), len(questions.options[0])
+    question = float(behind.lengths.mean())
     return _Told(
         tuple(str(model.tokenizer.decode(tokens)) for tokens in whole),
         float(before.lengths.mean()),
-        float(behind.lengths.mean()),
+        options * (question + answer) if config.by_words else question,
+        question + answer,
     )
 
 
@@ -189,15 +195,22 @@ def _guessed(
     config: ReaderSettings, questions: Questions, in_words: Callable[[QaPrompt, np.ndarray], str]
 ) -> _Told:
     """As words, where the tokenizer is not here yet; tokens by their usual length."""
-    prompt = get_qa_prompt(config.prompt, questions.language)
+    prompt = get_qa_prompt(config.prompt, questions.language, by_words=config.by_words)
     rows = _shown(questions).tolist()
     system = "" if prompt.system is None else f"{prompt.system}\n"
     before = [system + in_words(prompt, questions.history[int(questions.user[r])]) for r in rows]
     behind = [_asked(prompt, questions.text[r], questions.options[r]) for r in rows]
+    asked = float(np.mean([estimate_tokens(text) for text in behind]))
+    learned = asked
+    if config.by_words:
+        answers = [estimate_tokens(one) for row in rows for one in questions.options[row]]
+        learned += float(np.mean(answers))
+        asked = len(questions.options[0]) * learned
     return _Told(
         tuple(a + b for a, b in zip(before, behind, strict=True)),
         float(np.mean([estimate_tokens(text) for text in before])),
-        float(np.mean([estimate_tokens(text) for text in behind])),
+        asked,
+        learned,
     )
 
 

@@ -23,8 +23,8 @@ from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, last_places,
 from tastebench.lm.states import sample_of
 from tastebench.metrics.answers import ANSWERED
 from tastebench.ragged import Ragged
-from tastebench.recommenders.llm.pieces import concatenated, repeated
-from tastebench.recommenders.userqa.layout import Layout, make_layout
+from tastebench.recommenders.llm.pieces import concatenated
+from tastebench.recommenders.userqa.layout import Layout, Suffixes, make_layout
 from tastebench.recommenders.userqa.prompt import get_qa_prompt
 from tastebench.recommenders.userqa.settings import ReaderSettings, in_chat, length_of
 from tastebench.recommenders.userqa.soft import SoftHeaded
@@ -50,12 +50,14 @@ class Lessons:
     """Training questions in tokens, each with its answer.
 
     Attributes:
-        texts: Prompt, label and end, soft tokens not among them.
+        texts: Prompt, answer and end, soft tokens not among them.
+        said: Tokens of each answer with its end, int64 `[n]`.
         user: Whom each is about, int64 `[n]`.
         cut: Questions that were shortened.
     """
 
     texts: Padded
+    said: np.ndarray
     user: np.ndarray
     cut: int
 
@@ -89,9 +91,10 @@ class QaReader:
         self.config, self.tune = config, tune
         self.headed = SoftHeaded.of(headed)
         self.max_length = length_of(config, folder, headed.model.config)
-        prompt, chat = get_qa_prompt(config.prompt, language), in_chat(config, folder)
+        by_words, chat = config.by_words, in_chat(config, folder)
+        prompt = get_qa_prompt(config.prompt, language, by_words=by_words)
         room = min(config.question_length, self.max_length // 2)
-        self.layout: Layout = make_layout(prompt, headed, room, chat=chat)
+        self.layout: Layout = make_layout(prompt, headed, room, chat=chat, by_words=by_words)
         self.reader = Reader(self.headed)
         self.partly: PartlyTrained | None = None
         self.notes: tuple[str, ...] = (
@@ -127,15 +130,14 @@ class QaReader:
             questions: At least one.
         """
         suffixes = self.layout.suffixes(questions)
-        n = len(questions)
-        labels = self.layout.labels[questions.gold].astype(np.int32)
-        whole = concatenated(
-            prefixes[questions.user],
-            suffixes.tokens,
-            Ragged.from_lengths(labels, np.ones(n, np.int64)),
-            repeated(self.layout.end, n),
+        answers = suffixes.answers[_of_each(questions) + questions.gold]
+        whole = concatenated(prefixes[questions.user], suffixes.tokens, answers)
+        return Lessons(
+            Padded(whole.values, whole.offsets),
+            answers.lengths,
+            questions.user,
+            int(suffixes.cut.sum()),
         )
-        return Lessons(Padded(whole.values, whole.offsets), questions.user, int(suffixes.cut.sum()))
 
     def choose(self, lessons: Lessons) -> PartlyTrained:
         """The model with what is trained of it marked, checked on a few lessons."""
@@ -157,7 +159,7 @@ class QaReader:
         return partly
 
     def loss(self, lessons: Lessons, rows: np.ndarray, soft: Tensor | None) -> Tensor:
-        """Mean cross-entropy of the labels and their ends, and of nothing else.
+        """Mean cross-entropy of the answers and their ends, by token, and of nothing else.
 
         Args:
             lessons: The training questions.
@@ -165,10 +167,9 @@ class QaReader:
             soft: Soft tokens before each, `[rows, m, d]`; None for none.
         """
         self.reader.forget()
-        said = self.layout.said
         ids, mask = lessons.texts.take(rows, self.device)
         # What stands one place before a token is asked for it.
-        row, place = last_places(lessons.texts.lengths(rows) - 1, said)
+        row, place = last_places(lessons.texts.lengths(rows) - 1, lessons.said[rows])
         there = torch.from_numpy(row).to(self.device), torch.from_numpy(place).to(self.device)
         logits = self.headed.logits_behind(*there, soft, ids.long(), mask)
         wanted = ids[there[0], there[1] + 1].long()
@@ -185,10 +186,25 @@ class QaReader:
             head: Tokens that all prefixes begin with.
             soft: Soft tokens of each prefix.
         """
-        order = np.argsort(questions.user, kind="stable")
         suffixes = self.layout.suffixes(questions)
-        prompts = Prompts(head, prefixes, questions.user[order], suffixes.tokens[order])
-        prompts = prompts[np.arange(len(order))]  # users who are asked about, and no others
+        ask = self._by_words if self.layout.labels is None else self._by_labels
+        scores, tokens = ask(prefixes, questions, head, suffixes)
+        status = [ANSWERED] * len(questions)
+        if self.config.scoring == "greedy":
+            scores, status = self._parsed(scores[:, 0], len(questions.options[0]))
+        tokens = tokens - soft
+        self._counts["prompt_tokens"] += int(tokens.sum())
+        self._counts["cut"] += int(suffixes.cut.sum())
+        self._counts.update(status)
+        return Answers(scores.astype(np.float32), status, np.full(len(questions), soft), tokens)
+
+    def _by_labels(
+        self, prefixes: Ragged, questions: Questions, head: int, suffixes: Suffixes
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probabilities of labels `[n, options]`, or the likeliest tokens `[n, 1]`; tokens."""
+        order = np.argsort(questions.user, kind="stable")
+        prompts = _prompts(head, prefixes, questions.user[order], suffixes.tokens[order])
+        assert self.layout.labels is not None
         labels = self.layout.labels[: len(questions.options[0])]
         greedy = self.config.scoring == "greedy"
 
@@ -200,14 +216,22 @@ class QaReader:
 
         found = self.reader.read(prompts, Asked(), reduce).numpy()
         back = np.argsort(order)
-        tokens = prompts.lengths[back] - soft
-        scores, status = found[back].astype(np.float32), [ANSWERED] * len(order)
-        if greedy:
-            scores, status = self._parsed(found[back][:, 0], len(labels))
-        self._counts["prompt_tokens"] += int(tokens.sum())
-        self._counts["cut"] += int(suffixes.cut.sum())
-        self._counts.update(status)
-        return Answers(scores, status, np.full(len(order), soft), tokens)
+        return found[back], prompts.lengths[back]
+
+    def _by_words(
+        self, prefixes: Ragged, questions: Questions, head: int, suffixes: Suffixes
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probabilities of the options' words and their ends, `[n, options]`; tokens read."""
+        k, answers = len(questions.options[0]), suffixes.answers
+        question = np.repeat(np.arange(len(questions)), k)
+        order = np.argsort(questions.user[question], kind="stable")
+        question = question[order]
+        written = concatenated(suffixes.tokens[question], answers[order])
+        prompts = _prompts(head, prefixes, questions.user[question], written)
+        found = self.reader.log_probabilities(prompts, answers.lengths[order]).numpy()
+        back = np.argsort(order)
+        tokens = k * suffixes.tokens.lengths + answers.lengths.reshape(-1, k).sum(axis=1)
+        return found[back].reshape(-1, k), prefixes.lengths[questions.user] + tokens
 
     def _parsed(self, written: np.ndarray, n: int) -> tuple[np.ndarray, list[str]]:
         """Written tokens as answers: 0 for the option whose label begins the text, else -inf."""
@@ -228,6 +252,16 @@ class QaReader:
     def count(self, name: str, n: int) -> None:
         """Adds to what is told of."""
         self._counts[name] += n
+
+
+def _prompts(head: int, prefixes: Ragged, asker: np.ndarray, suffixes: Ragged) -> Prompts:
+    """Prompts of the users who are asked about, and of no others."""
+    return Prompts(head, prefixes, asker, suffixes)[np.arange(len(asker))]
+
+
+def _of_each(questions: Questions) -> np.ndarray:
+    """Where the options of each question begin in one list of all, int64 `[n]`."""
+    return np.arange(len(questions)) * len(questions.options[0])
 
 
 def _option(said: str, labels: tuple[str, ...]) -> int:

@@ -25,14 +25,17 @@ class ReaderSettings(TrainSettings):
 
     prompt: str = "auto"
     """Name of a prompt or path of a YAML file; `auto` is `user-en-v1` or `user-zh-v1`, by the
-    language of the questions."""
+    language of the questions, and where words are scored `user-en-words-v1` or
+    `user-zh-words-v1`."""
 
     chat: Literal["auto", "never"] = "auto"
     """`auto` puts the prompt into the model's chat template, where it has one."""
 
-    scoring: Literal["options", "greedy"] = "options"
-    """`options` takes the log-probability of each option's label. `greedy` lets the model write its
-    likeliest token, as published: what is no label is `unparsed`, and counts as wrong."""
+    scoring: Literal["options", "words", "greedy"] = "options"
+    """`options` takes the log-probability of each option's label. `words` takes that of the
+    option's own words and of the end behind them, and trains on those of the right one: for models
+    too small to tell what a label stands for. `greedy` lets the model write its likeliest token, as
+    published: what is no label is `unparsed`, and counts as wrong."""
 
     max_length: int = Field(2048, ge=32)
     """Tokens of soft tokens, prompt and answer together at most, and never more than the model
@@ -41,7 +44,8 @@ class ReaderSettings(TrainSettings):
     question_length: int = Field(384, ge=16)
     """Tokens that a question has with its options and what asks for the answer, at most, and never
     more than half of `max_length`. Options are cut to an eighth of it each where they are four,
-    then the question; the answer never is."""
+    then the question; a label never is. Words that are scored are part of it, and cut to half of it
+    where no options are shown."""
 
     lora_rank: int = Field(32, ge=1)
     """Rank of the adapters of the reader."""
@@ -73,6 +77,11 @@ class ReaderSettings(TrainSettings):
     patience: int = Field(2, ge=1)
     """Stop after this many epochs in a row whose validation did not beat the best strictly."""
 
+    @property
+    def by_words(self) -> bool:
+        """The words of options are scored, and not their labels."""
+        return self.scoring == "words"
+
 
 def check_reader(recommender: str, config: ReaderSettings) -> None:
     """Refuses settings that name no reader or no prompt.
@@ -89,20 +98,21 @@ def check_reader(recommender: str, config: ReaderSettings) -> None:
             fix="params: {model: ./folder}",
         )
     if config.prompt != "auto":
-        get_qa_prompt(config.prompt)
+        get_qa_prompt(config.prompt, by_words=config.by_words)
 
 
 def weights_of(config: ReaderSettings, fetch: bool) -> str | None:
     """The reader's revision and every word of the prompt."""
     from tastebench.recommenders.llm.models import revision_of
-    from tastebench.recommenders.userqa.prompt import qa_prompt_names
+    from tastebench.recommenders.userqa.prompt import meant
 
     if not config.model:
         return None
     found = revision_of(config.model, fetch=fetch, trust_remote_code=config.trust_remote_code)
     # Which language the questions have is known of a dataset and not here.
-    names = [config.prompt] if config.prompt != "auto" else qa_prompt_names()
-    hashes = " ".join(get_qa_prompt(name).hash for name in names)
+    by_words = config.by_words
+    names = meant(config.prompt, by_words=by_words)
+    hashes = " ".join(get_qa_prompt(name, by_words=by_words).hash for name in names)
     return f"{found} prompt {hashes}"
 
 
