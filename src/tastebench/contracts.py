@@ -281,6 +281,20 @@ class Truth(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Values:
+    """What items are, value by value, as of a genre or a category.
+
+    Attributes:
+        each: Values by item in the order in which it names them, rows of `names`, distinct within
+            an item; one list an item.
+        names: Distinct values in words, object.
+    """
+
+    each: Ragged
+    names: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Items:
     """The catalogue in the forms a representation asks for; a form not asked for is None.
 
@@ -289,6 +303,8 @@ class Items:
         text: One string an item, by the run's text recipe.
         columns: The text columns that this recipe reads, each by itself, one string an item; empty
             where there is none.
+        values: The single values of those columns that are attributes, where questions ask about
+            these: a column's own text has all values of an item in one.
         vector: Encoded text, float32 `[n, d]`, memory-mapped; as the encoder made it.
         nested: A prefix of a vector is a vector (the encoder's card says so).
         code: Semantic ids, a code a level, int64 `[n, levels]`.
@@ -296,17 +312,21 @@ class Items:
         truth: True preferences, for the ceiling on generated data only.
         forms: The forms of the representation, in order. Only this tells `id+vector` from `vector`:
             an id needs no data, so it has no field of its own.
+        known: Items that a trained model knew, the first so many; the others came later. What is
+            learnt of items as a whole (PCA) is learnt of the known ones. None where all are.
     """
 
     n: int
     text: Sequence[str] | None = None
     columns: Mapping[str, Sequence[str]] | None = None
+    values: Mapping[str, Values] | None = None
     vector: np.ndarray | None = None
     nested: bool = False
     code: np.ndarray | None = None
     side: dict[str, np.ndarray] | None = None
     truth: Truth | None = None
     forms: tuple[Form, ...] = ()
+    known: int | None = None
 
 
 # ----------------------------------------------------------------------------- what is answered
@@ -473,6 +493,19 @@ class ScoresItems(Protocol):
         Must be a pure function of (fitted state, query, item): the score of a pair does not depend
         on what else is in the chunk.
         """
+        ...
+
+
+@runtime_checkable
+class RanksByVectors(Protocol):
+    """Scores the whole catalogue by inner products, so that any index of vectors can serve it."""
+
+    def item_vectors(self) -> Tensor:
+        """What items are ranked by, float32 `[n_items, h]`."""
+        ...
+
+    def query_vectors(self, queries: Queries) -> Tensor:
+        """What askers are ranked for, float32 `[len(queries), h]`."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tastebench.contracts import Items
+from tastebench.contracts import Items, Values
 from tastebench.data.questions.spec import QuestionSpec
 from tastebench.errors import DataError, UsageError
 from tastebench.files import read_json, write_json
@@ -150,14 +150,33 @@ def items_for(
     codes: np.ndarray | None = None,
     questions: QuestionSpec | None = None,
 ) -> Items:
+    """The catalogue in the forms of the run's representation, vectors as the encode step left them.
+
+    Arguments and errors as of `items_of`.
+    """
+    matrix = None if vectors is None else _load(vectors.items)
+    nested = vectors is not None and vectors.nested
+    return items_of(spec, dataset, matrix, codes, questions, nested=nested)
+
+
+def items_of(
+    spec: RunSpec,
+    dataset: Dataset,
+    vectors: np.ndarray | None,
+    codes: np.ndarray | None = None,
+    questions: QuestionSpec | None = None,
+    *,
+    nested: bool = False,
+) -> Items:
     """The catalogue in the forms of the run's representation.
 
     Args:
         spec: The run.
         dataset: Its dataset.
-        vectors: What the encode step left, for those who read vectors.
+        vectors: Encoded items, float32 `[n_items, d]`, for those who read vectors.
         codes: Semantic ids int64 `[n_items, width]`, for those who read codes.
         questions: What is asked about users, which says what attributes are.
+        nested: A prefix of a vector is a vector.
 
     Raises:
         UsageError: A form that cannot be made from this dataset.
@@ -166,13 +185,14 @@ def items_for(
     for form in spec.forms:
         if form == "text":
             forms["text"] = item_words(dataset, spec.text_recipe)
-            forms["columns"] = (
-                item_columns(dataset, spec.text_recipe)
-                if questions is None
-                else _in_words(item_attributes(dataset, questions))
-            )
+            if questions is None:
+                forms["columns"] = item_columns(dataset, spec.text_recipe)
+            else:
+                known = item_attributes(dataset, questions)
+                forms["columns"] = _in_words(known)
+                forms["values"] = {one.name: Values(one.each, one.values) for one in known}
         elif form == "vector" and vectors is not None:
-            forms |= {"vector": _load(vectors.items), "nested": vectors.nested}
+            forms |= {"vector": vectors, "nested": nested}
         elif form == "code" and codes is not None:
             forms["code"] = codes
         elif form == "side":

@@ -245,8 +245,9 @@ def _only(items: Items, representation: str) -> Items:
     kept = {
         field.name: getattr(items, field.name) for field in fields(items) if field.name in asked
     }
-    columns = items.columns if "text" in asked else None
-    return Items(n=items.n, nested=items.nested, columns=columns, forms=asked, **kept)
+    if "text" in asked:
+        kept |= {"columns": items.columns, "values": items.values}
+    return Items(n=items.n, nested=items.nested, forms=asked, **kept)
 
 
 def _numpy(scores: Any) -> np.ndarray:

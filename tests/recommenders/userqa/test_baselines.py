@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tastebench.contracts import Answers, AnswersQuestions, Items, QaProblem, Questions
+from tastebench.contracts import (
+    Answers,
+    AnswersQuestions,
+    Items,
+    QaProblem,
+    Questions,
+    Values,
+)
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 from tastebench.recommenders import build_recommender, get_recommender
@@ -19,7 +26,13 @@ from tastebench.training.fit import FabricTrainer
 TITLES = ["ball", "bat", "cap", "net", "pen", "ink", "pad", "gum"]
 KIND = ["toy", "toy", "hat", "toy", "desk, blue", "desk, red", "desk, blue", ""]
 """Items of one kind, of two, and one of which nobody knows."""
-ITEMS = Items(n=8, text=TITLES, columns={"title": TITLES, "category": KIND})
+KINDS = Values(
+    Ragged.from_lists([[0], [0], [1], [0], [2, 3], [2, 4], [2, 3], []]),
+    np.array(["toy", "hat", "desk", "blue", "red"], dtype=object),
+)
+ITEMS = Items(
+    n=8, text=TITLES, columns={"title": TITLES, "category": KIND}, values={"category": KINDS}
+)
 
 SEQUENCE = [0, 4, 2, 1, 5, 4, 7, 3, 2, 2, 6, 4]
 """ball pen cap bat ink pen gum net cap cap pad pen: desk 5 times, blue 4, toy and hat 3, red 1; of

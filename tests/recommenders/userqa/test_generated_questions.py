@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastebench.contracts import Items, QaProblem
+from tastebench.contracts import Items, QaProblem, Values
 from tastebench.data.card import DatasetCard
 from tastebench.data.dataset import Dataset
 from tastebench.data.questions import QuestionSpec, generate
@@ -22,15 +22,15 @@ READ = ("df", "mf", "li", "si", "it")
 
 
 def dataset() -> Dataset:
-    """Items with a category, up to two genres, and brands that some lack; users with habits."""
+    """Items with a category, up to two genres, brands that some lack, commas in them; users."""
     rng = np.random.default_rng(1)
     items = pl.DataFrame(
         {
             "item_id": [f"i{i}" for i in range(N_ITEMS)],
             "title": [f"Thing {i}" for i in range(N_ITEMS)],
             "category": [f"c{i % 6}" for i in range(N_ITEMS)],
-            "genres": [[f"g{i % 5}", f"h{i % 7}"][: 1 + i % 2] for i in range(N_ITEMS)],
-            "brand": [None if i % 10 == 0 else f"b{i % 8}" for i in range(N_ITEMS)],
+            "genres": [[f"g{i % 5}", f"h{i % 7}, new"][: 1 + i % 2] for i in range(N_ITEMS)],
+            "brand": [None if i % 10 == 0 else f"b{i % 8}, Sons" for i in range(N_ITEMS)],
         }
     )
     events = []
@@ -57,11 +57,14 @@ def test_reads_all_is_right_where_reading_is_enough(language: Any) -> None:
         ratios=(0.3, 0.1, 0.6),
     )
     made = generate(source, spec)
-    columns = {}
+    columns, values = {}, {}
     for rule in made.attributes:
         attribute = read_attribute(source, rule, spec.title_characters)
         columns[rule.name] = np.append(attribute.texts, "")[attribute.whole].tolist()
-    items = Items(n=source.n_items, text=columns["title"], columns=columns, forms=("text",))
+        values[rule.name] = Values(attribute.each, attribute.values)
+    items = Items(
+        n=source.n_items, text=columns["title"], columns=columns, values=values, forms=("text",)
+    )
     problem = QaProblem(
         source.n_items, 20, made.parts["train"], made.parts["valid"], made.parts["test"]
     )

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from tastebench.contracts import Items
-from tastebench.data.questions.attributes import JOINED
+from tastebench.contracts import Items, Values
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged
 
@@ -23,7 +21,7 @@ class Column:
         whole: What each item is by all its values, object `[n_items]`; empty where nobody knows.
         each: Its values, rows of `values`, in the order in which the item names them; what an item
             is as a whole is not among them where it has several. `n_items` lists.
-        values: Distinct values, sorted, object.
+        values: Distinct values, object.
     """
 
     whole: np.ndarray
@@ -31,16 +29,14 @@ class Column:
     values: np.ndarray
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Column:
-        """From one text an item, several values with `, ` between them."""
-        whole = pl.Series(texts, dtype=pl.String).fill_null("")
-        lists = whole.to_frame("text").with_row_index("item")
-        lists = lists.with_columns(pl.col("text").str.split(JOINED)).explode("text")
-        lists = lists.filter(pl.col("text") != "").unique(maintain_order=True)
-        values = lists["text"].unique().sort()
-        code = values.search_sorted(lists["text"]).to_numpy() if len(values) else np.empty(0)
-        each = Ragged.from_rows(lists["item"].to_numpy(), code.astype(np.int64), len(whole))
-        return cls(whole.to_numpy().astype(object), each, values.to_numpy().astype(object))
+    def of(cls, texts: Sequence[str], values: Values | None) -> Column:
+        """From one text an item and its single values; without these the text is the value."""
+        whole = np.array(["" if text is None else text for text in texts], dtype=object)
+        if values is not None:
+            return cls(whole, values.each, values.names)
+        names, code = np.unique(whole, return_inverse=True)
+        item = np.flatnonzero(whole != "")
+        return cls(whole, Ragged.from_rows(item, code[item], len(whole)), names)
 
     def code(self, values: np.ndarray) -> np.ndarray:
         """Rows of `values`, -1 for what no item is, int64 of the shape of `values`."""
@@ -69,7 +65,8 @@ def columns_of(items: Items, who: str) -> dict[str, Column]:
             f"{who} reads what items are in words, a column an attribute, and these have none",
             fix="use the representation text",
         )
-    return {name: Column.of(texts) for name, texts in items.columns.items()}
+    values = items.values or {}
+    return {name: Column.of(texts, values.get(name)) for name, texts in items.columns.items()}
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
