@@ -1,4 +1,4 @@
-"""`tastebench inspect`: what lies in an artefact, item by item or question by question."""
+"""`tastebench inspect`: what lies in a record, user by user, or in an artefact."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from tastebench.build.codes_view import CodesView
 
 EXAMPLES = """Examples:
+
+  tastebench inspect results/quickstart/storefront/cf/ease-id-none/0a1b2c3d4e5f6071
+
+  tastebench inspect 0a1b2c --worst 10
+
+  tastebench inspect 0a1b2c --user u0226 --others 2
 
   tastebench inspect ~/.cache/tastebench/artefacts/codes/0a1b2c3d4e5f60718293a4b5c6d7e8f9
 
@@ -38,8 +44,30 @@ def register(app: typer.Typer) -> None:
 def inspect(  # noqa: PLR0913, PLR0917 - an option each
     folder: Annotated[
         Path,
-        typer.Argument(metavar="ARTEFACT", help="Folder that build codes or build questions made."),
+        typer.Argument(
+            metavar="RECORD|ARTEFACT",
+            help="Folder of a record, its record.json, or how its hash begins (below results/); or "
+            "a folder that build codes or build questions made.",
+        ),
     ],
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user",
+            "--query",
+            metavar="ID",
+            help="Records: what this user (or query) was shown, and what was true. Questions: "
+            "those about a user.",
+        ),
+    ] = None,
+    others: Annotated[
+        int | None,
+        typer.Option(min=0, help="Records: lists of so many other models beside (3)."),
+    ] = None,
+    worst: Annotated[
+        int | None, typer.Option(min=1, help="Records: the users served worst.")
+    ] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="Records: the users served best.")] = None,
     item: Annotated[
         str | None,
         typer.Option(help="Codes: its path, and who shares it: id or title."),
@@ -55,32 +83,64 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
         Path | None,
         typer.Option(metavar="FILE", help="Codes: also write a page to browse them, as .html."),
     ] = None,
-    question: Annotated[str | None, typer.Option(help="Questions: one by its id.")] = None,
-    user: Annotated[str | None, typer.Option(help="Questions: those about a user.")] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="Questions: df, mf, ip, ap, li, si or it.")
+    question: Annotated[
+        str | None,
+        typer.Option(help="Records: one of the user's questions by number. Questions: by id."),
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="Questions: at most so many a kind.")] = 1,
+    kind: Annotated[
+        str | None, typer.Option(help="Questions and userqa: df, mf, ip, ap, li, si or it.")
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Records: at most so many items a list (10). Questions: so many a kind (1)."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Look into an artefact: codes by item and prefix, questions like an exam.
+    """Look into a record, user by user, or into an artefact: codes, questions.
 
-    Of codes: how good they are, an item's path and neighbours, a prefix's items. Of questions: how
-    many of what, and some with their options, the right one, and what the user did. Titles and what
-    users did come from the dataset, if it is here.
+    Of a record: what was run, what came of it and what it took; of a user, the history, what was
+    true, and what this and other models recommended, with titles. Of codes: how good they are, an
+    item's path and neighbours, a prefix's items. Of questions: how many of what, and some with
+    their options, the right one, and what the user did. Titles, histories and what was true come
+    from the dataset, if it is here.
     """
+    from tastebench.board.look.find import is_codes
     from tastebench.data.questions.artefact import is_artefact
 
     of_codes = {"--item": item, "--prefix": prefix, "--page": page}
     of_questions = {"--question": question, "--user": user, "--kind": kind}
+    of_records = {"--others": others, "--worst": worst, "--best": best}
     if is_artefact(folder):
         _refuse(of_codes, "codes", folder)
-        _exam(folder, dataset, question, user, kind, number, as_json)
+        _refuse(of_records, "records", folder)
+        _exam(folder, dataset, question, user, kind, number or 1, as_json)
         return
-    _refuse(of_questions, "questions", folder)
-    _codes(folder, item, prefix, dataset, page, as_json)
+    if is_codes(folder):
+        _refuse(of_questions, "questions", folder)
+        _refuse({**of_records, "--number": number}, "records", folder)
+        _codes(folder, item, prefix, dataset, page, as_json)
+        return
+    _refuse(of_codes, "codes", folder)
+    if user is None:
+        of_user = {"--question": question, "--kind": kind, "--others": others, "--number": number}
+        _require(of_user, "--user ID")
+        _card(folder, worst, best, as_json)
+        return
+    if worst is not None or best is not None:
+        raise UsageError(
+            "--worst and --best choose users, and --user names one", fix="leave it out"
+        )
+    _user(folder, user, others, dataset, question, kind, number, as_json)
+
+
+def _require(options: Mapping[str, object], other: str) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"{', '.join(given)} of a record needs {other}", fix=f"add {other}")
 
 
 def _refuse(options: Mapping[str, object], what: str, folder: Path) -> None:
@@ -89,6 +149,60 @@ def _refuse(options: Mapping[str, object], what: str, folder: Path) -> None:
         raise UsageError(
             f"{', '.join(given)} looks into {what}, and these are none", where=str(folder)
         )
+
+
+def _card(folder: Path, worst: int | None, best: int | None, as_json: bool) -> None:
+    from tastebench.board.look import extremes, find_entry
+    from tastebench.board.render import output_console
+    from tastebench.cli import record_told
+
+    entry = find_entry(folder)
+    alone = worst is not None or best is not None
+    some = (worst or 0, best or 0) if alone else (record_told.SOME, record_told.SOME)
+    found = extremes(entry, *some) if entry.record.status == "ok" else None
+    if alone and found is None:
+        raise UsageError("nothing is known of single users of this run", where=str(entry.folder))
+    if as_json:
+        units = None if found is None else record_told.units_report(found)
+        typer.echo(_json(units if alone else record_told.report(entry, units)))
+    elif alone and found is not None:
+        record_told.print_units(found, output_console(), entry)
+    else:
+        record_told.print_card(entry, found, output_console())
+
+
+def _user(
+    folder: Path,
+    user: str,
+    others: int | None,
+    dataset: str | None,
+    question: str | None,
+    kind: str | None,
+    number: int | None,
+    as_json: bool,
+) -> None:
+    from tastebench.board.look import Wanted, find_entry, look_at
+    from tastebench.board.render import output_console
+    from tastebench.cli import user_told
+
+    if question is not None and not question.isdecimal():
+        raise UsageError(f"--question {question} of a record is a number", fix="--question 1")
+    wanted = Wanted(
+        unit=user,
+        others=user_told.OTHERS if others is None else others,
+        question=None if question is None else int(question),
+        kind=kind,
+        dataset=dataset,
+    )
+    look = look_at(find_entry(folder), wanted)
+    if as_json:
+        typer.echo(_json(user_told.report(look)))
+        return
+    user_told.print_user(look, output_console(), number or user_told.NUMBER)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _exam(

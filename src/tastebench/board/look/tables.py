@@ -1,0 +1,43 @@
+"""The tables beside a record, read with errors that name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tastebench.board.load import Entry
+from tastebench.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+UNITS, LISTS, CURVE = "per_user.parquet", "predictions.parquet", "curves.parquet"
+
+
+def read_table(entry: Entry, name: str, unit: str | None = None) -> pl.DataFrame | None:
+    """A table of a run, of one unit or whole; None where it is not there.
+
+    Args:
+        entry: The run.
+        name: Of the file.
+        unit: A user's or query's id, as text.
+
+    Raises:
+        DataError: It is broken.
+    """
+    import polars as pl
+
+    if entry.folder is None or not (entry.folder / name).is_file():
+        return None
+    path = entry.folder / name
+    try:
+        table = pl.scan_parquet(path)
+        if unit is not None:
+            first = table.collect_schema().names()[0]
+            table = table.filter(pl.col(first).cast(pl.String) == unit)
+        return table.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"unreadable table: {error}",
+            where=str(path),
+            fix="remove its folder and run the plan again: everything else is kept",
+        ) from error
