@@ -19,6 +19,14 @@ def test_matrices_count_and_words_do_not(tmp_path: Path) -> None:
     assert speed.multiplying_weights(language_model(str(folder))) == expected
 
 
+def test_a_model_whole_and_in_parts_counts_once(tmp_path: Path) -> None:
+    folder = tiny_language_model(tmp_path / "m", "llama")
+    once = speed.multiplying_weights(language_model(str(folder)))
+    whole = next(folder.glob("*.safetensors"))
+    (folder / "consolidated.safetensors").write_bytes(whole.read_bytes())
+    assert speed.multiplying_weights(language_model(str(folder))) == once
+
+
 def test_time_grows_with_tokens_and_falls_with_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,8 @@ def load_headed(folder: ModelFolder) -> Headed:
             where=path,
             fix="fetch the model again; a folder of adapters has to be merged into its model first",
         )
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False  # in training it is made and thrown away; else asked for
     return Headed(folder, model, tokenizer, kind, tuple(missing))
 
 

@@ -49,10 +49,11 @@ def multiplying_weights(folder: ModelFolder) -> int | None:
     files = sorted(folder.path.glob("*.safetensors"))
     if not files:
         return None
-    shapes = [shape for file in files for shape in _shapes(file)]
-    return sum(
-        rows * columns for rows, columns in (s for s in shapes if len(s) == 2) if rows != words
-    )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:  # some folders hold a model whole and in parts
+        shapes |= _shapes(file)
+    matrices = (shape for shape in shapes.values() if len(shape) == 2)
+    return sum(rows * columns for rows, columns in matrices if rows != words)
 
 
 @cache
@@ -71,15 +72,16 @@ def operations_a_second(device: str) -> float:
     return 2.0 * _SIDE**3 / min(seconds)
 
 
-def _shapes(file: Path) -> list[tuple[int, ...]]:
-    """Of the tensors in a safetensors file, from its head alone."""
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Of the tensors in a safetensors file by name, from its head alone."""
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         try:
             if length > _LONGEST_HEAD:
                 raise ValueError(f"its head has {length:,} bytes")
             head: dict[str, Any] = json.loads(opened.read(length))
-            return [tuple(one["shape"]) for name, one in head.items() if name != "__metadata__"]
+            head.pop("__metadata__", None)
+            return {name: tuple(one["shape"]) for name, one in head.items()}
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise DataError(
                 f"the file of weights is damaged: {error}",
