@@ -17,10 +17,10 @@ _NAMES = ("usd", "seconds", "prompt_tokens", "completion_tokens")
 def thousand_of(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     """Per task and dataset, means over seeds: money, seconds and tokens of a thousand of them.
 
-    A recommendation is what the task asks for one by one: the score of a candidate, or a list of
-    the whole catalogue. Of a language model it is as measured while the test part was asked
-    (`asked: True`). Of others seconds are those of one request at a time, from the latency of the
-    run, whose mean in milliseconds is the same number.
+    A recommendation is what the task asks for one by one: the score of a candidate, the answer to
+    a question, or a list of the whole catalogue. Of a language model it is as measured while the
+    test part was asked (`asked: True`). Of others seconds are those of one request at a time, from
+    the latency of the run, whose mean in milliseconds is the same number.
 
     A value that some seed lacks is None, and where all are there is nothing.
     """
@@ -38,10 +38,10 @@ def thousand_notes(rows: Sequence[Row]) -> list[str]:
     if not has_asked(rows):
         return []
     return [
-        "per 1,000: so many scored candidates (ctr) or lists of the catalogue; of language models "
-        "as measured on the test part, in money where a price is known, else in seconds and tokens "
-        "(behind an address the seconds of requests side by side add up); of others the seconds of "
-        "requests made one at a time"
+        "per 1,000: so many scored candidates (ctr), answered questions (userqa) or lists of the "
+        "catalogue; of language models as measured on the test part, in money where a price is "
+        "known, else in seconds and tokens (behind an address the seconds of requests side by side "
+        "add up); of others the seconds of requests made one at a time"
     ]
 
 

@@ -125,7 +125,10 @@ def test_greedy_takes_the_likeliest_token_of_all_and_no_label_is_no_answer(
     none = -np.inf
     wanted = [[none, none, 0, none], [0, none, none, none], [none] * 4, [none] * 4]
     np.testing.assert_array_equal(answers.scores, np.array(wanted, np.float32))
-    assert made.counted()["unparsed"] == 2
+    account = made.account()
+    assert account.counts["unparsed"] == 2
+    assert account.completion_tokens == 4
+    assert account.probes["prompt_tokens_per_thousand"] == 250 * account.prompt_tokens
 
 
 @pytest.mark.parametrize(

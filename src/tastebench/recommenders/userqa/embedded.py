@@ -118,11 +118,11 @@ class UserEmbedding:
 
         prepared = time.perf_counter() - began
         report = learn(module, reader, lessons, config, trainer, soft)
-        reader.counted()
+        reader.account()
         return _joined(report, first, network, prepared)
 
     def answer(self, questions: Questions) -> Answers:
-        """Log-probabilities of the options' labels; a user's vectors are read once.
+        """Log-probabilities of the options' labels or words; a user's vectors are read once.
 
         Raises:
             UsageError: `fit` was not called.
@@ -132,12 +132,13 @@ class UserEmbedding:
             return no_answers(questions)
         if known.module.training:
             known.module.eval()
-        users = self._users(questions)
-        asked = asked_only(questions)
-        parts = [
-            self._answer(asked, users, begin, min(begin + _USERS, len(users)))
-            for begin in range(0, len(users), _USERS)
-        ]
+        with known.reader.timed():
+            users = self._users(questions)
+            asked = asked_only(questions)
+            parts = [
+                self._answer(asked, users, begin, min(begin + _USERS, len(users)))
+                for begin in range(0, len(users), _USERS)
+            ]
         rows = np.concatenate([rows for rows, _ in parts])
         back = np.argsort(rows)
         status = [one for _, answers in parts for one in answers.status]
@@ -150,12 +151,8 @@ class UserEmbedding:
 
     def account(self) -> Account:
         """What was read since the last call, and how large the user encoder is."""
-        counts = self.fitted.reader.counted()
-        return Account(
-            prompt_tokens=counts.pop("prompt_tokens", 0),
-            counts=dict(counts),
-            probes={SIZE_PROBE: float(self.fitted.network.dense)},
-        )
+        found = self.fitted.reader.account()
+        return replace(found, probes={SIZE_PROBE: float(self.fitted.network.dense), **found.probes})
 
     # ---------------------------------------------------------------------------------- inside
 

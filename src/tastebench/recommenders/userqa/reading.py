@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tastebench.contracts import Answers, Questions
+from tastebench.contracts import Account, Answers, Questions
 from tastebench.encoders.catalog import language_model
 from tastebench.errors import UsageError
 from tastebench.lm.headed import load_headed
@@ -20,6 +23,7 @@ from tastebench.lm.lora import keep_trained_only
 from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, last_places, logits_of
+from tastebench.lm.spending import per_thousand
 from tastebench.lm.states import sample_of
 from tastebench.metrics.answers import ANSWERED
 from tastebench.ragged import Ragged
@@ -102,6 +106,7 @@ class QaReader:
             f"{', in its chat template' if chat else ''}",
         )
         self._counts: Counter[str] = Counter()
+        self._seconds = 0.0
 
     @property
     def device(self) -> torch.device:
@@ -244,10 +249,25 @@ class QaReader:
         scores[np.flatnonzero(named), chosen[named]] = 0.0
         return scores, [ANSWERED if one else UNPARSED for one in named.tolist()]
 
-    def counted(self) -> Counter[str]:
-        """What was read since the last call."""
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Around all that answering takes, vectors of users among it."""
+        began = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - began
+
+    def account(self) -> Account:
+        """What was read since the last call, and what a thousand answers take of it."""
         counts, self._counts = self._counts, Counter()
-        return counts
+        seconds, self._seconds = self._seconds, 0.0
+        read, asked = counts.pop("prompt_tokens", 0), counts[ANSWERED] + counts[UNPARSED]
+        written = asked if self.config.scoring == "greedy" else 0
+        return Account(
+            prompt_tokens=read,
+            completion_tokens=written,
+            counts=dict(counts),
+            probes=per_thousand(asked, read, written, seconds),
+        )
 
     def count(self, name: str, n: int) -> None:
         """Adds to what is told of."""

@@ -61,11 +61,11 @@ class TextHistory:
             self._module = Answering(reader.choose(lessons), None, tuned=True)
         prepared = time.perf_counter() - began
         report = learn(self._module, reader, lessons, config, trainer)
-        reader.counted()
+        reader.account()
         return replace(report, seconds=report.seconds + prepared)
 
     def answer(self, questions: Questions) -> Answers:
-        """Log-probabilities of the options' labels.
+        """Log-probabilities of the options' labels or words.
 
         Raises:
             UsageError: `fit` was not called.
@@ -75,14 +75,14 @@ class TextHistory:
             return no_answers(questions)
         if self._module is not None and self._module.training:
             self._module.eval()
-        asked = asked_only(questions)
-        prefixes = self._prefixes(asked.history)
-        return reader.answer(prefixes, asked, len(pieces.frame.head), 0)
+        with reader.timed():
+            asked = asked_only(questions)
+            prefixes = self._prefixes(asked.history)
+            return reader.answer(prefixes, asked, len(pieces.frame.head), 0)
 
     def account(self) -> Account:
         """What was read since the last call."""
-        counts = self._known[0].counted()
-        return Account(prompt_tokens=counts.pop("prompt_tokens", 0), counts=dict(counts))
+        return self._known[0].account()
 
     @property
     def _known(self) -> tuple[QaReader, Pieces]:
