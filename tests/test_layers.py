@@ -28,6 +28,7 @@ ROOMS = [
     "tasks",
     "build",
     "runs",
+    "serving",
     "suites",
     "board",
     "api",

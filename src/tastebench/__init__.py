@@ -5,6 +5,9 @@
     results = tb.run({"name": "mine", "datasets": ["storefront"], "encoders": ["minilm", "random"]})
     print(results.board())
 
+    model = tb.load("results/mine/storefront/...")          # a record's folder
+    model.recommend([["i1", "i2"]], k=10)
+
 Importing it loads nothing heavy; the names below load what they need when they are first used.
 """
 
@@ -31,6 +34,7 @@ _PUBLIC = {
     "get_recommender": "recommenders",
     "import_dataset": "data.importer",
     "list_datasets": "data.catalog",
+    "load": "serving.restore",
     "load_dataset": "data.catalog",
     "run": "api",
 }
@@ -52,6 +56,7 @@ __all__ = [
     "get_recommender",
     "import_dataset",
     "list_datasets",
+    "load",
     "load_dataset",
     "run",
 ]
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
     from tastebench.recommenders import as_recommender, get_recommender
     from tastebench.runs.plan import Plan
     from tastebench.runs.record import Record
+    from tastebench.serving.restore import load
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.files import write_json
 from tastebench.items.semantic_ids.artefact import load
 from tastebench.items.semantic_ids.recipe import CodeRecipe
-from tastebench.runs.codes import CodesJob, MadeCodes, _taken
+from tastebench.runs.codes import CodesJob, MadeCodes, taken_in
 from tastebench.runs.record import CodesStep
 from tastebench.tasks import TASKS
 from tastebench.tasks.seqrec import default_protocol
@@ -111,7 +111,7 @@ def test_what_codebooks_learn_from_is_what_training_takes(tiny: Dataset) -> None
     split = SplitSpec(kind="last_out", cold_items=0.2)
     protocol = default_protocol(tiny, split=split)
     problem = TASKS.get("seqrec").problem(tiny, protocol)
-    taken = _taken(tiny, protocol)
+    taken = taken_in(tiny, protocol)
     assert taken.tolist() == sorted(set(problem.train.values.tolist()))
     asked = set(problem.test.item.tolist())
     assert asked - set(taken.tolist())  # held out: they get codes by codebooks that never saw them

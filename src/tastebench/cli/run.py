@@ -33,6 +33,8 @@ EXAMPLES = """Examples:
   tastebench run recbench --groups E --model ./Qwen2.5-0.5B-Instruct -d my-shop --dry-run
 
   tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
+
+  tastebench run study.yaml --keep-models
 """
 
 SOME_FAILED = 1
@@ -122,6 +124,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         bool, typer.Option("--energy", help="Measure energy: --set energy=measure.")
     ] = False,
     carbon_intensity: CarbonIntensity = None,
+    keep_models: Annotated[
+        bool,
+        typer.Option(
+            "--keep-models", help="Keep what is trained, to recommend with: --set keep_models=true."
+        ),
+    ] = False,
     workers: Workers = None,
     out: Out = Path("results"),
     as_json: AsJson = False,
@@ -137,6 +145,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     if paper and preset not in (None, "paper"):
         raise UsageError(f"--paper and --preset {preset} exclude each other", fix="choose one")
     settings = [*(settings or ()), *_energy(energy, carbon_intensity)]
+    settings += ["keep_models=true"] if keep_models else []
     made = find_plan(plan, settings, preset="paper" if paper else preset)
     found = override(made, encoders, datasets, models, base_url, tune)
     if groups:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tastebench.contracts import Items
 from tastebench.errors import DataError, UsageError
-from tastebench.items.adapt import Adaptor, adapt
+from tastebench.items.adapt import Adaptor, Whitened, adapt, pca_whiten
 
 DEFAULT_DIMENSIONS = 128
 """What the published comparisons of text encoders use: encoders of any width meet at one."""
@@ -18,7 +18,7 @@ def adapted(items: Items, how: Adaptor, dimensions: int | None) -> tuple[np.ndar
     """The vectors, float32 `[n, d']` and writable, and a note on how they were adapted.
 
     Args:
-        items: The catalogue.
+        items: The catalogue; PCA learns from its known items and maps the others by what it learnt.
         how: `pca` whitens to `dimensions`; `mrl` keeps the first `dimensions` at unit length;
             `none` leaves the vectors as they are.
         dimensions: Width after `pca` or `mrl`. None is 128 or the vectors' width if less; `pca`
@@ -46,23 +46,27 @@ def adapted(items: Items, how: Adaptor, dimensions: int | None) -> tuple[np.ndar
         width = min(DEFAULT_DIMENSIONS, d) if dimensions is None else dimensions
         cut = adapt(items.vector, "mrl", width, items.nested)
         return cut, f"item vectors cut from {d} to {width} dimensions, at unit length"
+    known = items.vector[: items.known]
     if dimensions is None:
-        whitened = _widest(items.vector, max(1, min(DEFAULT_DIMENSIONS, d, n - 1)))
+        white = _widest(known, max(1, min(DEFAULT_DIMENSIONS, d, len(known) - 1)))
     else:
-        whitened = adapt(items.vector, "pca", dimensions)
+        white = pca_whiten(known, dimensions)
+    whitened = white.values
+    if len(known) < n:
+        whitened = np.concatenate([whitened, white.transform(items.vector[len(known) :])])
     return whitened, f"item vectors whitened by PCA from {d} to {whitened.shape[1]} dimensions"
 
 
-def _widest(vectors: np.ndarray, most: int) -> np.ndarray:
+def _widest(vectors: np.ndarray, most: int) -> Whitened:
     """Whitened to `most` dimensions, or to as many as the vectors vary in if fewer.
 
     Nearly always the first attempt succeeds; vectors with fewer directions are small enough to try
     again.
     """
 
-    def whitened(width: int) -> np.ndarray | None:
+    def whitened(width: int) -> Whitened | None:
         try:
-            return adapt(vectors, "pca", width)
+            return pca_whiten(vectors, width)
         except DataError:
             return None
 
@@ -70,4 +74,4 @@ def _widest(vectors: np.ndarray, most: int) -> np.ndarray:
     if found is not None:
         return found
     width = bisect_left(range(1, most), True, key=lambda width: whitened(width) is None)
-    return adapt(vectors, "pca", max(width, 1))
+    return pca_whiten(vectors, max(width, 1))

@@ -126,7 +126,7 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
             encoder=job.encoder,
             revision=None if vectors is None else vectors.revision,
             key=None if vectors is None else vectors.key,
-            learn_rows=None if job.protocol is None else _taken(dataset, job.protocol),
+            learn_rows=None if job.protocol is None else taken_in(dataset, job.protocol),
             progress=around.tell,
             text_recipe=job.text_recipe,
         )
@@ -143,7 +143,7 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
     write_json(job.result, made.model_dump(mode="json"))
 
 
-def _taken(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:
+def taken_in(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:
     """The items that occur in a protocol's training part, int64, ascending."""
     from tastebench.tasks import TASKS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
-from tastebench.errors import DataError, UsageError
+from tastebench.errors import DataError, UsageError, counted
 from tastebench.runs import compose, environment, outputs, sensors, store
 from tastebench.runs.codes import CodesJob, do_codes
 from tastebench.runs.encode import EncodeJob, do_encode, encode
@@ -108,7 +108,7 @@ def look(
         gathered=gathered,
         runs=expansion.runs,
         finished=finished,
-        notes=expansion.notes,
+        notes=(*expansion.notes, *_not_kept(plan, finished)),
         missing=gathered.missing,
     )
 
@@ -117,6 +117,18 @@ def _stays(record: Record, run: Run, redo: Redo) -> bool:
     if redo == "all" or run.volatile:
         return False
     return record.status == "ok" or redo == "missing"
+
+
+def _not_kept(plan: Plan, finished: Mapping[str, Record]) -> tuple[str, ...]:
+    """Says which finished runs have no model to keep any more: they trained one and left none."""
+    bare = [
+        record
+        for record in finished.values()
+        if record.fit is not None and record.fit.epochs and "model" not in record.fingerprints
+    ]
+    if not plan.keep_models or not bare:
+        return ()
+    return (f"{counted(len(bare), 'finished run')} kept no model: --redo all does them again",)
 
 
 def carry_out(todo: Todo, objects: Objects | None = None, watcher: Watcher | None = None) -> None:
@@ -283,6 +295,7 @@ class _Execution(Listener):
             preliminary=self.plan.preliminary,
             isolated=run.spec.recommender not in self.objects.recommenders,
             meter=_meter(self.plan),
+            keep_models=self.plan.keep_models,
         )
         if self.options.redo != "missing" or run.volatile:
             outputs.clear(job.work)

@@ -25,6 +25,7 @@ class Job:
         preliminary: The plan's budget is a reduced one.
         isolated: The run has a process of its own.
         meter: Whether and how energy is measured.
+        keep_models: What is trained stays beside the record.
     """
 
     run: Run
@@ -39,6 +40,7 @@ class Job:
     preliminary: bool = False
     isolated: bool = True
     meter: Meter = field(default_factory=Meter)
+    keep_models: bool = False
 
     @property
     def folder(self) -> Path:

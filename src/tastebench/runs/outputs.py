@@ -220,6 +220,8 @@ def as_plan(record: Record, job: Job) -> dict[str, Any]:
     }
     if spec.codes is not None:
         plan |= {"codes": [spec.codes.model_dump(mode="json")]}
+    if job.keep_models:
+        plan |= {"keep_models": True}
     if job.meter.on:
         plan |= {"energy": "measure", "pue": job.meter.pue}
         plan |= {"carbon_intensity": job.meter.carbon_intensity}

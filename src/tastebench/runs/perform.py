@@ -35,7 +35,7 @@ from tastebench.runs.tune import Fitted, Tuned, tune
 if TYPE_CHECKING:
     from tastebench.contracts import Account, Evaluation, Items
     from tastebench.data.dataset import Dataset
-    from tastebench.tasks import QueryForms, Task
+    from tastebench.tasks import QueryForms, Task, TaskProtocol
     from tastebench.tasks.evaluate import Asked
     from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
@@ -69,6 +69,18 @@ def publish(job: Job, record: Record) -> None:
     store.publish(folder, job.folder)
     if record.status == "ok":
         outputs.clear(job.work)
+
+
+def validate(
+    recommender: Any, asked: Asked | Shown | Quiz, protocol: TaskProtocol, headline: str
+) -> float:
+    """One metric on the validation part, turned so that higher is better."""
+    from tastebench.metrics.grammar import parse
+    from tastebench.tasks.task import measure
+
+    quick = protocol.model_copy(update={"metrics": (headline,)})
+    mean = measure(recommender, asked, quick).means()[headline]
+    return mean if parse(headline).higher_is_better else -mean
 
 
 class _Performance:
@@ -117,6 +129,7 @@ class _Performance:
         outputs.clear(folder)
         with files.plain_errors(folder):
             outputs.write_tables(folder, self.dataset, asked, test, tuned)
+            model = self._kept(tuned, folder)
         cost = Cost(
             wall_seconds=wall_seconds,
             fit_seconds=tuned.seconds,
@@ -137,7 +150,9 @@ class _Performance:
             threads=self.spec.threads,
             isolated=self.job.isolated,
         )
-        return self._record(tuned, test, told_of_test, valid, cost)
+        record = self._record(tuned, test, told_of_test, valid, cost)
+        known = record.fingerprints | ({} if model is None else {"model": model})
+        return record.model_copy(update={"fingerprints": known})
 
     # -------------------------------------------------------------------------------- training
 
@@ -168,6 +183,7 @@ class _Performance:
     def _fit(self, params: dict[str, Any], folder: Path) -> Fitted:
         from tastebench.recommenders import build_recommender
         from tastebench.training.fit import FabricTrainer
+        from tastebench.training.kept import MODEL, keep
 
         whole = {**self.spec.params, **params}
         check_models(self.dataset, self.protocol, whole)
@@ -182,9 +198,23 @@ class _Performance:
         )
         clock = time.perf_counter()
         report: FitReport = recommender.fit(self.problem, self.items, trainer)
+        if self.job.keep_models and trainer.fitted:
+            # Beside its training state, so that it goes where the trial goes.
+            keep(trainer.fitted, folder / MODEL, {"spec_hash": self.run.spec_hash})
         if not report.curve:  # a closed form is timed here; training adds up its epochs' time
             report = replace(report, seconds=time.perf_counter() - clock)
         return recommender, report
+
+    def _kept(self, tuned: Tuned, folder: Path) -> str | None:
+        """Moves the winner's trained model beside the record; its hash, None without one."""
+        from tastebench.training.kept import MODEL
+
+        chosen = next(place for place, trial in enumerate(tuned.trials) if trial.chosen)
+        model = self.job.work / "fit" / f"trial-{chosen}" / MODEL
+        if not self.job.keep_models or not model.is_file():
+            return None
+        model.replace(folder / MODEL)
+        return files.hash_file(folder / MODEL)
 
     def _tell_epoch(self, row: dict[str, float]) -> None:
         valid = f", {self.run.headline} {row['valid']:.4f}" if "valid" in row else ""
@@ -205,14 +235,8 @@ class _Performance:
 
     def _validate(self, recommender: Any) -> float:
         """The headline metric on the validation part, turned so that higher is better."""
-        from tastebench.metrics.grammar import parse
-        from tastebench.tasks.task import measure
-
         assert self._validation is not None
-        headline = self.run.headline
-        quick = self.protocol.model_copy(update={"metrics": (headline,)})
-        mean = measure(recommender, self._validation, quick).means()[headline]
-        return mean if parse(headline).higher_is_better else -mean
+        return validate(recommender, self._validation, self.protocol, self.run.headline)
 
     def _valid_means(self, recommender: Any) -> dict[str, float | None]:
         if self._validation is None:

@@ -132,6 +132,8 @@ class Plan(_Part):
             it there is energy and no carbon.
         pue: Power usage effectiveness of the site: what it uses for each unit that the machine
             does.
+        keep_models: Keep what each run trained in its record's folder, for `tastebench.load` and
+            `tastebench export`. It changes no number, nor does it open a run that is finished.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -162,6 +164,7 @@ class Plan(_Part):
     energy: Annotated[Literal["off", "measure"], BeforeValidator(_switched)] = "off"
     carbon_intensity: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     pue: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    keep_models: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -43,6 +43,7 @@ class FabricTrainer:
         progress: Told each row of the learning curve as it is made.
         save_every: Seconds between writes of the state while training; what an interruption costs
             at most, beside the epoch it falls into. It changes no number.
+        fitted: The modules it trained, in order.
     """
 
     seed: int
@@ -50,6 +51,7 @@ class FabricTrainer:
     validate: Callable[[], float] | None = None
     progress: Callable[[dict[str, float]], None] | None = None
     save_every: float = 5.0
+    fitted: list[nn.Module] = field(default_factory=list, init=False, repr=False)
     _fits: int = field(default=0, init=False, repr=False)
 
     def rng(self, name: str) -> np.random.Generator:
@@ -93,6 +95,7 @@ class FabricTrainer:
                 saved = time.monotonic()
         state.restore_best()
         module.eval()
+        self.fitted.append(module)
         return _report(state, settings)
 
     def _identity(self, settings: TrainSettings) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_known_items_are_not_ranked_and_test_items_not_used(name: str) -> None:
 def test_errors() -> None:
     with pytest.raises(UsageError, match="alpharec is not fitted"):
         LinearMap(AlphaRecConfig()).scores(asking(0), slice(0, 6))
-    with pytest.raises(UsageError, match="queries name none"):
+    with pytest.raises(UsageError, match="queries name neither"):
         fitted().scores(Queries(1), slice(0, 6))
     with pytest.raises(UsageError, match="nothing to train on"):
         LinearMap(AlphaRecConfig(device="cpu")).fit(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tastebench.contracts import Candidates, FitReport, Items, Queries, RecommenderCard, Trainer
+from tastebench.errors import UsageError
 from tastebench.recommenders import NoParameters
 
 
@@ -65,7 +66,7 @@ def _identity(queries: Queries) -> np.ndarray:
     if known is not None:
         return known
     if queries.text is None:
-        raise ValueError("queries without row, user and text cannot be told apart")
+        raise UsageError("random draws an order for each user, and these queries name none")
     return np.array([zlib.crc32(text.encode()) for text in queries.text], np.int64)
 
 

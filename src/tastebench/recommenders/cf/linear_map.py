@@ -70,15 +70,36 @@ class LinearMap:
         """Cosines float32 `[len(queries), len(items)]`.
 
         Raises:
-            UsageError: `fit` was not called, or the queries do not say whose they are.
+            UsageError: `fit` was not called, or the queries name neither users nor what they had.
         """
-        if queries.user is None:
-            raise UsageError("alpharec knows users by their row, and the queries name none")
         with torch.no_grad():
-            if self._item_points is None:
+            return self.query_vectors(queries) @ self.item_vectors()[items].T
+
+    def item_vectors(self) -> Tensor:
+        """All items mapped to unit length, float32 `[n_items, hidden_size]`."""
+        if self._item_points is None:
+            with torch.no_grad():
                 self._item_points = self._points(self._items)
-            users = self._points(self._users[torch.from_numpy(queries.user)])
-            return users @ self._item_points[items].T
+        return self._item_points
+
+    def query_vectors(self, queries: Queries) -> Tensor:
+        """Askers mapped alike: users of the training part, else the mean of what they had.
+
+        Raises:
+            UsageError: As `scores`.
+        """
+        if self._map is None:
+            raise UsageError("alpharec is not fitted", fix="call fit first")
+        if queries.user is not None:
+            means = self._users[torch.from_numpy(queries.user)]
+        elif queries.history is not None:
+            means = torch.from_numpy(user_means(queries.history, self._items.numpy()))
+        else:
+            raise UsageError(
+                "alpharec knows users by their row or their items, and the queries name neither"
+            )
+        with torch.no_grad():
+            return self._points(means)
 
     def _loss(self, train: Ragged, user_of: np.ndarray, pairs: np.ndarray) -> Tensor:
         self._item_points = None  # belongs to the weights before this step

@@ -186,17 +186,31 @@ class NextItem:
         Raises:
             UsageError: `fit` was not called, or the queries hold no histories.
         """
-        network = self.network
+        with torch.no_grad():
+            return self.query_vectors(queries) @ self.item_vectors()[items].T
+
+    def item_vectors(self) -> Tensor:
+        """What states are compared with, float32 `[n_items, h]`, not to be written to."""
+        # Both sides are kept: a catalogue in chunks asks about the same users many times.
+        if self._table is None or self._catalogue is None:
+            with torch.no_grad():
+                self._table = self.network.table()
+                self._catalogue = self.network.catalogue(self._table)
+        return self._catalogue
+
+    def query_vectors(self, queries: Queries) -> Tensor:
+        """What is known at the end of each history, float32 `[len(queries), h]`.
+
+        Raises:
+            UsageError: As `scores`.
+        """
+        self.item_vectors()  # histories are read by the same embeddings
         if queries.history is None:
             raise UsageError(f"{self.name} needs histories to say what comes next")
-        with torch.no_grad():
-            # Both sides are kept: a catalogue in chunks asks about the same users many times.
-            if self._table is None or self._catalogue is None:
-                self._table = network.table()
-                self._catalogue = network.catalogue(self._table)
-            if self._asked is None or self._asked[0] is not queries:
+        if self._asked is None or self._asked[0] is not queries:
+            with torch.no_grad():
                 self._asked = queries, self._encode(queries.history)
-            return self._asked[1] @ self._catalogue[items].T
+        return self._asked[1]
 
     def _loss(self, batch: SequenceBatch) -> Tensor:
         self._forget()  # what is kept for scoring belongs to the weights before this step
