@@ -52,9 +52,15 @@ def print_outlook(plan: Plan, options: Options, as_json: bool) -> None:
         trials = [f"{row['trials']} trials"] if row["trials"] > 1 else []
         label = (row["label"], *row["settings"])
         _line(row["status"], row["task"], row["dataset"], *label, f"seed {row['seed']}", *trials)
+    shown: dict[tuple[str, ...], str] = {}
     for one in prompted:
-        for number, prompt in enumerate(one.preview.prompts, start=1):
-            typer.echo(f"\n--- {one.label} on {one.dataset}, prompt {number}\n{prompt}")
+        name, prompts = f"{one.label} on {one.dataset}", one.preview.prompts
+        first = shown.setdefault(prompts, name)
+        if first != name:
+            typer.echo(f"\n--- {name}: the prompts of {first}")
+            continue
+        for number, prompt in enumerate(prompts, start=1):
+            typer.echo(f"\n--- {name}, prompt {number}\n{prompt}")
     for line in (*todo.notes, *told_missing(todo), *map(str, (*prompted, *paid))):
         typer.echo(line)
     fits = sum(row["trials"] for row in rows if row["status"] == "open")

@@ -12,6 +12,7 @@ from tastebench.contracts import Preview
 from tastebench.runs.estimate import in_dollars, in_tokens
 from tastebench.runs.expand import Run
 from tastebench.runs.hyperparameters import combinations
+from tastebench.runs.labels import told_apart
 from tastebench.runs.material import items_for
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Previewed:
     """What one run will ask.
 
     Attributes:
-        label: Of the run.
+        label: Of the run, with what tells it from others of that label.
         dataset: Whose items and users.
     """
 
@@ -61,7 +62,7 @@ def previews(todo: Todo) -> Iterator[Previewed]:
     from tastebench.tasks import TASKS
 
     problems: dict[tuple[str, str], Any] = {}
-    told = set()
+    told, apart = set(), told_apart(todo.runs)
     for run in todo.open:
         spec, resources = run.spec, todo.gathered.resources
         card = resources.recommender(spec.recommender)
@@ -81,7 +82,8 @@ def previews(todo: Todo) -> Iterator[Previewed]:
             questions=run.protocol.questions,
         )
         preview = card.preview(_config(run, card.config), problems[place], items)
-        yield Previewed(spec.label, spec.dataset, preview)
+        label = " ".join([spec.label, *apart[run.spec_hash]])
+        yield Previewed(label, spec.dataset, preview)
 
 
 def _stand_ins(run: Run, n_items: int) -> np.ndarray | None:
