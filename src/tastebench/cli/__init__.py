@@ -22,9 +22,11 @@ from tastebench.cli import (
     data,
     data_import,
     doctor,
+    export,
     inspect,
     list,
     quickstart,
+    report,
     run,
     show,
 )
@@ -47,7 +49,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(help=app.info.help)(_options)
-    for verb in (quickstart, run, board, compare):
+    for verb in (quickstart, run, board, report, compare, export):
         verb.register(app)
     about_data = typer.Typer(help="Datasets: list, show, get, import, prepare, check.")
     data.register(about_data)

@@ -1,0 +1,44 @@
+"""Nested settings as lines that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Inner names behind the outer ones; empty groups are left out.
+
+    >>> flat({"a": {"b": 1, "c": {}}, "d": [2, 3]})
+    {'a b': 1, 'd': [2, 3]}
+    """
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            found |= flat(inner, f"{before}{name} ")
+        else:
+            found[f"{before}{name}"] = inner
+    return found
+
+
+def said(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as words.
+
+    >>> said({"a": None, "b": True, "c": [1, 2], "d": 0.00012345678, "e": 12345678})
+    {'a': 'none', 'b': 'yes', 'c': '1, 2', 'd': '0.000123457', 'e': '12,345,678'}
+    """
+    return {name: _word(value) for name, value in values.items()}
+
+
+def _word(value: Any) -> str:
+    if value is None or value in ({}, [], ()):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_word(one) for one in value)
+    return str(value)
