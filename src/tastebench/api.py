@@ -20,6 +20,8 @@ from tastebench.runs.watch import Watcher
 if TYPE_CHECKING:
     import polars as pl
 
+    from tastebench.board.compare_model import Compared
+    from tastebench.board.load import Loaded
     from tastebench.board.model import Board
 
 
@@ -43,12 +45,21 @@ class Results:
     def board(self, **options: Any) -> Board:
         """The board of these records; options as `tastebench.board.read_board`."""
         from tastebench.board.board import make_board
-        from tastebench.board.load import Entry, sort_out
 
-        root = self.folder.parent
-        entries = [Entry(record, store.folder_of(root, record)) for record in self.records]
-        entries.sort(key=lambda entry: str(entry.folder))  # as `tastebench board` reads them
-        return make_board(sort_out(entries, str(self.folder)), **options)
+        return make_board(self._loaded(), **options)
+
+    def compare(self, a: str, b: str, **options: Any) -> Compared:
+        """Two rows of the board tested on the same users; printed, it is a table.
+
+        Args:
+            a: A row, called as on the board.
+            b: Another row; positive differences are in favour of A where higher is better.
+            options: Of `tastebench.board.compare_model.Options`: `metric`, `task`, `users`, ...
+        """
+        from tastebench.board.compare import compare
+        from tastebench.board.compare_model import Options as Wanted
+
+        return compare(self._loaded(), a, b, Wanted(**options), where=str(self.folder))
 
     def to_frame(self) -> pl.DataFrame:
         """A row per run and metric: what was run, mean, interval, units, costs."""
@@ -73,6 +84,14 @@ class Results:
                 frame = frame.rename({frame.columns[0]: "id"})
                 frames.append(frame.select(*named, pl.all()))
         return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+    def _loaded(self) -> Loaded:
+        from tastebench.board.load import Entry, sort_out
+
+        root = self.folder.parent
+        entries = [Entry(record, store.folder_of(root, record)) for record in self.records]
+        entries.sort(key=lambda entry: str(entry.folder))  # as `tastebench board` reads them
+        return sort_out(entries, str(self.folder))
 
     def __repr__(self) -> str:
         """One line: how many runs, how many failed, where."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 from tastebench.board import make_board
+from tastebench.board.export import to_csv, to_markdown
+from tastebench.board.latex import to_latex
 from tastebench.board.load import Entry, sort_out
 from tastebench.board.published import get_published
 from tastebench.board.render import as_text
@@ -130,3 +134,34 @@ def test_tokens_are_those_of_the_datasets_own_questions(record: Callable[..., Re
 
 def test_other_boards_have_no_such_table(record: Callable[..., Record]) -> None:
     assert "right answers" not in as_text(make_board(sort_out([Entry(record())])))
+
+
+def test_the_table_by_kind_in_every_form(record: Callable[..., Record]) -> None:
+    """As in the terminal: Markdown, LaTeX, and a line a kind in CSV."""
+    scores = {"accuracy": 0.5, "accuracy_df": 0.25, "accuracy_sequence": 0.3, "accuracy_li": 0.75}
+    protocol = {"task": "userqa", "questions": {"options": 4}}
+    records = [
+        record("userqa", name, None, scores, headline="accuracy", protocol=protocol)
+        for name in ("first", "[second]")
+    ]
+    board = make_board(sort_out([Entry(one) for one in records]), row_by="recommender")
+    title = "shop: right answers in percent, of 4 options"
+    lines = to_markdown(board).splitlines()
+    at = lines.index(title)
+    assert lines[at + 2 : at + 6] == [
+        "| recommender | df | sequence | li | all |",
+        "| :-- | --: | --: | --: | --: |",
+        "| \\[second] | 25.0 | 30.0 | 75.0 | 50.0 |",
+        "| first | 25.0 | 30.0 | 75.0 | 50.0 |",
+    ]
+    latex = to_latex(board)
+    assert f"\\caption{{{title}.}}" in latex
+    assert r"first & 25.0 & 30.0 & 75.0 & 50.0 \\" in latex
+    assert r"{}[second] & 25.0 & 30.0 & 75.0 & 50.0 \\" in latex
+    rows = list(csv.DictReader(io.StringIO(to_csv(board))))
+    assert [(row["metric"], float(row["mean"])) for row in rows if row["name"] == "first"] == [
+        ("accuracy", 0.5),
+        ("accuracy_df", 0.25),
+        ("accuracy_sequence", 0.3),
+        ("accuracy_li", 0.75),
+    ]

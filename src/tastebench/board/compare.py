@@ -92,7 +92,7 @@ def _tests(
     return corrected(found), [*notes, *titles.notes]
 
 
-def _rows(loaded: Loaded, row_by: RowBy | None) -> dict[str, list[Cell]]:
+def rows_of(loaded: Loaded, row_by: RowBy | None) -> dict[str, list[Cell]]:
     """The rows of the board, their scores not yet computed."""
     seeds: dict[str, list[Entry]] = {}
     for entry in loaded.entries:
@@ -115,7 +115,7 @@ def _pair(
         UsageError: One of them is not there, or both are one.
         ProtocolError: They were measured under different protocols.
     """
-    rows = _rows(loaded, row_by)
+    rows = rows_of(loaded, row_by)
     if not rows:
         raise UsageError(
             "; ".join(["no run here is finished and complete", *loaded.notes]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from io import StringIO
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +14,7 @@ from tastebench.board import figures
 from tastebench.board.compare_model import CORRECTIONS, Adjusted, Compared, Outcome
 from tastebench.board.compare_verdict import SURE, p_value
 from tastebench.board.layout import Block, Symbols, TextColumn, flow
-from tastebench.board.render import print_block, symbols_for
+from tastebench.board.render import FILE_WIDTH, print_block, symbols_for
 from tastebench.board.significance import Paired
 
 _TITLE_WIDTH = 40
@@ -61,8 +62,15 @@ def print_comparison(found: Compared, console: Console) -> None:
         _print_segments(found, test, symbols, console)
         _print_people(test, console)
     console.print()
-    for note in (*_legend(found, symbols), *found.notes):
+    for note in (*legend(found, symbols), *found.notes):
         console.print(Text(note, style="dim"), highlight=False)
+
+
+def as_text(found: Compared) -> str:
+    """What `print_comparison` prints, as a string without styles."""
+    file = StringIO()
+    print_comparison(found, Console(file=file, width=FILE_WIDTH))
+    return file.getvalue().rstrip()
 
 
 def _print(found: Compared, lines: Sequence[_Line], symbols: Symbols, console: Console) -> None:
@@ -170,7 +178,8 @@ def _cut(title: str) -> str:
     return title if len(title) <= _TITLE_WIDTH else f"{title[: _TITLE_WIDTH - 3].rstrip()}..."
 
 
-def _legend(found: Compared, symbols: Symbols) -> Iterator[str]:
+def legend(found: Compared, symbols: Symbols) -> Iterator[str]:
+    """What the columns of a table are, and what was left out."""
     sure = symbols.best or "bold"
     yield (
         f"{symbols.pm} half the 95 % interval over units, the same for both; {sure}: sure, p after "

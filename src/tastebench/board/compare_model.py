@@ -202,3 +202,9 @@ class Compared:
     resamples: int
     notes: tuple[str, ...]
     preliminary: bool
+
+    def __str__(self) -> str:
+        """The table as plain text, as `tastebench compare` prints it into a file."""
+        from tastebench.board.compare_forms import as_text
+
+        return as_text(self)

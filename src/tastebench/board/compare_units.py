@@ -26,7 +26,7 @@ _SEGMENT_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class _Both:
+class Both:
     """What the same units got from both, those left out that have no value in some run.
 
     Attributes:
@@ -73,7 +73,7 @@ def outcome_of(
         paired=None,
         matters=difference_that_matters(column, means[0], means[1], options.matters),
     )
-    both, why = _both(column, mine, theirs)
+    both, why = both_of(column, mine, theirs)
     if both is None or not both.known.any():
         return replace(found, why=why or "no unit has a value from both")
     found = replace(
@@ -94,8 +94,12 @@ def outcome_of(
     )
 
 
-def _both(column: Column, mine: Cell, theirs: Cell) -> tuple[_Both | None, str]:
-    """The units of both, or why there are none."""
+def both_of(column: Column, mine: Cell, theirs: Cell) -> tuple[Both | None, str]:
+    """The units of both in a column, or why there are none.
+
+    Raises:
+        DataError: A table is broken.
+    """
     tables = [e.units([column.metric]) for cell in (mine, theirs) for e in cell.entries]
     parts = [None if table is None else table.of(column.group) for table in tables]
     known = [part for part in parts if part is not None]
@@ -106,7 +110,7 @@ def _both(column: Column, mine: Cell, theirs: Cell) -> tuple[_Both | None, str]:
     values = np.concatenate([one.values for one in known], axis=1)
     defined = ~np.isnan(values).any(axis=1)
     n = len(mine.entries)
-    return _Both(
+    return Both(
         a=values[defined, :n],
         b=values[defined, n:],
         weights=known[0].weights[defined, 0],
@@ -115,7 +119,7 @@ def _both(column: Column, mine: Cell, theirs: Cell) -> tuple[_Both | None, str]:
     ), ""
 
 
-def _segments(column: Column, cell: Cell, both: _Both, options: Options) -> tuple[Segment, ...]:
+def _segments(column: Column, cell: Cell, both: Both, options: Options) -> tuple[Segment, ...]:
     """The units of each label of each segment column, in the order of the labels."""
     found = []
     for by, labels in _labels(cell.entries[0], column.group).items():

@@ -5,11 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tastebench.board import figures
+from tastebench.board.layout import Block
 from tastebench.board.model import Board, Column, Row, Score
+from tastebench.board.questions import kind_columns, question_blocks
+from tastebench.board.tested import Tested
+
+BETTER, WORSE, BELOW_BEST = "↑", "↓", "†"
+"""Signs behind a score that differs surely."""
 
 CSV_HEAD = (
     "rank",
@@ -67,24 +73,30 @@ def to_json(board: Board) -> str:
 
 
 def to_csv(board: Board) -> str:
-    """One line a row and ranking column, numbers unrounded."""
+    """One line a row and ranking column, and one a kind of question; numbers unrounded."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_HEAD)
+    columns = [*board.columns, *kind_columns(board)]
     for row in board.rows:
-        for column in board.columns:
+        for column in columns:
             score = row.scores.get(column.key)
             if score is not None:
                 writer.writerow([*_line(row, column, score), board.preliminary])
     return out.getvalue()
 
 
-def to_markdown(board: Board) -> str:
+def to_markdown(board: Board, tested: Tested | None = None) -> str:
     """A table with the best of each column bold, and the same notes as in the terminal.
 
-    A task of several datasets has a column of its mean before theirs.
+    A task of several datasets has a column of its mean before theirs. Questions about users have a
+    table by kind below.
+
+    Args:
+        board: The board.
+        tested: Which scores are marked as surely better or worse; None for none.
     """
-    columns = _markdown_columns(board)
+    columns = _markdown_columns(board, tested)
     averages = figures.averages(board)
     apart = {**figures.thousands(board), **figures.energies(board)}
     heads = ["#", board.row_by, *(column.head for column in columns), "Borda", *averages]
@@ -110,6 +122,7 @@ def to_markdown(board: Board) -> str:
             )
         )
     notes = [
+        *([tested.line(_marks_for(tested))] if tested is not None and tested.n else []),
         *(figures.column_line(board, column) for column in board.columns),
         *figures.data_lines(board),
         *(f"[{number}] {mark.text}" for mark, number in numbers.items()),
@@ -119,7 +132,29 @@ def to_markdown(board: Board) -> str:
     warning = ["**Preliminary: reduced budget.**", ""] if board.preliminary else []
     foot = [f"- {plain(note)}" for note in [*figures.agreement_lines(board), *notes]]
     said = [*warning, plain(board.summary), "", *foot]
-    return "\n".join([*lines, "", *said, *_published(board)]) + "\n"
+    return "\n".join([*lines, "", *_kinds(board), *said, *_published(board)]) + "\n"
+
+
+def _kinds(board: Board) -> list[str]:
+    """Right answers to questions about users by kind, a table a dataset."""
+    lines = []
+    for title, block in question_blocks(replace(board, published=None)):
+        lines += [plain(title), "", *block_lines(block), ""]
+    return lines
+
+
+def block_lines(block: Block) -> list[str]:
+    """Columns of text as a Markdown table; a row without a cell beside its name is left out."""
+    cells = [[plain(cell.plain) for cell in column.cells] for column in block]
+    return [
+        _cells([plain(" ".join(column.head)) for column in block]),
+        _cells([":--" if column.left else "--:" for column in block]),
+        *(
+            _cells([cell or figures.MISSING for cell in row])
+            for row in zip(*cells, strict=True)
+            if any(row[1:])
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -129,16 +164,36 @@ class _MarkdownColumn:
     head: str
     scores: dict[str, Score | None]
     best: set[str]
+    marks: dict[str, str] = field(default_factory=dict)
 
     def cell(self, row: Row) -> str:
         score = self.scores[row.name]
         mean, half, spread = figures.mean(score), figures.half_width(score), figures.spread(score)
         shown = f"**{mean}**" if row.name in self.best else mean
+        shown += self.marks.get(row.name, "")
         parts = [shown, f"± {half}" if half else "", f"s {spread}" if spread else ""]
         return " ".join(part for part in parts if part)
 
 
-def _markdown_columns(board: Board) -> list[_MarkdownColumn]:
+def _marks_for(tested: Tested) -> tuple[str, str]:
+    """The signs of a better and of a worse score."""
+    return BETTER, WORSE if tested.against is not None else BELOW_BEST
+
+
+def _marks(board: Board, column: Column, tested: Tested | None) -> dict[str, str]:
+    """The sign of each row whose score differs surely."""
+    if tested is None:
+        return {}
+    signs = _marks_for(tested)
+    found = {row.name: tested.sure(row, column) for row in board.rows}
+    return {
+        name: signs[0] if one.better else signs[1]
+        for name, one in found.items()
+        if one is not None and not (one.better and tested.against is None)
+    }
+
+
+def _markdown_columns(board: Board, tested: Tested | None) -> list[_MarkdownColumn]:
     several = len({column.dataset for column in board.columns}) > 1
     found = []
     for part, columns in board.parts.items():
@@ -152,7 +207,8 @@ def _markdown_columns(board: Board) -> list[_MarkdownColumn]:
             name = f"{part} / {column.dataset}" if several else part
             head = f"{plain(name)}<br>{column.metric} {arrow}"
             scores = {row.name: row.scores.get(column.key) for row in board.rows}
-            found.append(_markdown_column(board, head, scores, column.sign))
+            one = _markdown_column(board, head, scores, column.sign)
+            found.append(replace(one, marks=_marks(board, column, tested)))
     return found
 
 

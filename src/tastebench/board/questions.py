@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
 
 from tastebench.board.cells import Cell
 from tastebench.board.layout import Block, Line, TextColumn, lines_of, row_labels
-from tastebench.board.model import Board, Row
+from tastebench.board.model import Board, Column, Row
 from tastebench.board.published import PublishedRow
 from tastebench.metrics.grammar import DIMENSIONS
 
@@ -39,6 +40,18 @@ def tokens_of(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
     return found
 
 
+def kind_columns(board: Board) -> list[Column]:
+    """Columns of every kind and dimension of questions beside those that rank, for lists."""
+    metrics = [_metric(place) for place in _HEADS]
+    asked = [column for column in board.columns if column.task == TASK]
+    return [
+        replace(column, metric=metric)
+        for column in asked
+        for metric in metrics
+        if metric != column.metric
+    ]
+
+
 def question_blocks(board: Board) -> Iterator[tuple[str, Block]]:
     """A title and the columns of each dataset: accuracy of every kind and dimension, in percent."""
     datasets = dict.fromkeys(c.dataset for c in board.columns if c.task == TASK)
@@ -61,10 +74,14 @@ def _percent(line: Line, dataset: str, place: str) -> str:
     if isinstance(line, PublishedRow):
         score = line.scores.get(place)
         return "" if score is None else f"{100 * score:.1f}"
-    _, _, of = place.partition(":")
-    metric = f"accuracy_{of}" if of else "accuracy"
-    found = line.scores.get(f"{TASK}/{dataset}/{metric}")
+    found = line.scores.get(f"{TASK}/{dataset}/{_metric(place)}")
     return "" if found is None or found.mean is None else f"{100 * found.mean:.1f}"
+
+
+def _metric(place: str) -> str:
+    """The metric of a place of a printed table."""
+    _, _, of = place.partition(":")
+    return f"accuracy_{of}" if of else "accuracy"
 
 
 def _tokens(line: Line, dataset: str) -> str:

@@ -26,7 +26,7 @@ from tastebench.board.layout import (
 from tastebench.board.model import Board, Row
 from tastebench.board.questions import question_blocks
 
-_FILE_WIDTH = 132  # Rich takes what has no width for 80 characters wide
+FILE_WIDTH = 132  # Rich takes what has no width for 80 characters wide
 
 
 def symbols_for(console: Console) -> Symbols:
@@ -38,7 +38,7 @@ def symbols_for(console: Console) -> Symbols:
 def output_console() -> Console:
     """Standard output: as wide as the terminal, or 132 characters in a file or a pipe."""
     console = Console()
-    return console if console.is_terminal else Console(width=_FILE_WIDTH)
+    return console if console.is_terminal else Console(width=FILE_WIDTH)
 
 
 def print_board(board: Board, console: Console) -> None:
@@ -63,7 +63,7 @@ def print_board(board: Board, console: Console) -> None:
 def as_text(board: Board) -> str:
     """What `print_board` prints, as a string without styles."""
     file = StringIO()
-    print_board(board, Console(file=file, width=_FILE_WIDTH))
+    print_board(board, Console(file=file, width=FILE_WIDTH))
     return file.getvalue().rstrip()
 
 

@@ -15,12 +15,41 @@ if TYPE_CHECKING:
     from tastebench.board.load import Loaded
     from tastebench.board.model import Board
 
+EXAMPLES = """Examples:
+
+  tastebench board results
+
+  tastebench board results --task seqrec --metric recall@10
+
+  tastebench board results --latex > table.tex
+
+  tastebench board results --markdown --baseline item-knn
+"""
+
 
 def board(  # noqa: PLR0913, PLR0917 - one argument an option
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="One line a row and column.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="A table for a paper, with booktabs.")
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="ROW",
+            help="--latex, --markdown: mark what differs surely from this row, from the best of "
+            "each column (best; so does --latex), or nothing (none).",
+        ),
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            "--interval", metavar="WHAT", help="--latex: half of it (default), ends, or none."
+        ),
+    ] = None,
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="FILE", help="Also draw it, as SVG.")
     ] = None,
@@ -94,12 +123,23 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     from tastebench.board.published import get_published
     from tastebench.errors import UsageError
 
-    if json + csv + markdown > 1:
-        raise UsageError("--json, --csv and --markdown exclude each other", fix="choose one")
+    if json + csv + markdown + latex > 1:
+        raise UsageError(
+            "--json, --csv, --markdown and --latex exclude each other", fix="choose one"
+        )
+    if baseline is not None and not (latex or markdown):
+        raise UsageError("--baseline marks a table of --latex or --markdown", fix="add one of them")
+    if interval is not None and not latex:
+        raise UsageError("--interval is of a table of --latex", fix="add --latex")
+    if latex and published is not None:
+        raise UsageError(
+            "--latex is of what was measured here, and printed numbers are of others",
+            fix="leave --published out, and cite them",
+        )
     if compare is not None:
         from tastebench.board.ablation import read_ablation
 
-        if any((svg, scaling, reliability, row_by, against, correlate, published)):
+        if any((svg, scaling, reliability, row_by, against, correlate, published, latex, baseline)):
             raise UsageError(
                 "--compare shows a table of its own, to which other pictures, rows and lists do "
                 "not belong",
@@ -128,13 +168,32 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         _draw_scaling(loaded, made, scaling)
     if reliability is not None:
         _draw_reliability(loaded, made, reliability)
-    if json or csv or markdown:
-        form = export.to_json if json else export.to_csv if csv else export.to_markdown
-        sys.stdout.write(form(made))
+    if json or csv:
+        sys.stdout.write(export.to_json(made) if json else export.to_csv(made))
+        return
+    if markdown or latex:
+        sys.stdout.write(_marked(made, loaded, latex, baseline, interval))
         return
     from tastebench.board.render import output_console, print_board
 
     print_board(made, output_console())
+
+
+def _marked(
+    made: Board, loaded: Loaded, latex: bool, baseline: str | None, interval: str | None
+) -> str:
+    """A table whose sure differences are marked, if that is wanted."""
+    from tastebench.board import export
+    from tastebench.board.latex import interval_of, to_latex
+    from tastebench.board.tested import BEST, NONE, differences
+
+    against = baseline or (BEST if latex else NONE)
+    tested = None
+    if against != NONE:
+        tested = differences(made, loaded, None if against == BEST else against)
+    if latex:
+        return to_latex(made, tested, interval_of(interval or "half"))
+    return export.to_markdown(made, tested)
 
 
 def _show_ablation(found: Ablation, *, json: bool, csv: bool, markdown: bool) -> None:
@@ -180,4 +239,4 @@ def _written(path: Path, write: Callable[[], None], fix: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Adds the verb."""
-    app.command("board")(board)
+    app.command("board", epilog=EXAMPLES)(board)

@@ -15,6 +15,8 @@ EXAMPLES = """Examples:
   tastebench compare results minilm random --task seqrec --metric recall@10
 
   tastebench compare results sasrec item-knn --row-by recommender --json
+
+  tastebench compare results minilm tfidf-svd --latex > table.tex
 """
 
 
@@ -28,6 +30,13 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
     a: Annotated[str, typer.Argument(metavar="A", help="A row, called as on the board.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another row.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="One line a column of the board and segment.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="A table for a paper, with booktabs.")
+    ] = False,
     metric: Annotated[
         str | None, typer.Option("--metric", metavar="NAME", help="Compare by this metric.")
     ] = None,
@@ -63,12 +72,18 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
     Wilcoxon's, the effect size, who wins how often, and what the data could have shown; by segment;
     p-values adjusted for all of it. Then whom the difference is largest for.
     """
+    from tastebench.board import compare_tables as tables
     from tastebench.board.compare import read_comparison
     from tastebench.board.compare_forms import print_comparison, to_json
     from tastebench.board.compare_model import Options, correction_of
     from tastebench.board.model import row_by_of
     from tastebench.board.render import output_console
+    from tastebench.errors import UsageError
 
+    if json + csv + markdown + latex > 1:
+        raise UsageError(
+            "--json, --csv, --markdown and --latex exclude each other", fix="choose one"
+        )
     options = Options(
         metric=metric,
         task=task,
@@ -79,7 +94,14 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
         seed=seed,
     )
     found = read_comparison(folder, a, b, options)
-    if json:
-        sys.stdout.write(to_json(found))
-        return
+    forms = (
+        (json, to_json),
+        (csv, tables.to_csv),
+        (markdown, tables.to_markdown),
+        (latex, tables.to_latex),
+    )
+    for wanted, form in forms:
+        if wanted:
+            sys.stdout.write(form(found))
+            return
     print_comparison(found, output_console())
