@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ EXAMPLES = """Examples:
   tastebench board results
 
   tastebench board results --task seqrec --metric recall@10
+
+  tastebench board results --watch
 
   tastebench board results --latex > table.tex
 
@@ -68,6 +71,13 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
             metavar="FILE",
             help="Also draw observed over predicted rates of clicks, as .svg or .html.",
         ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew as records come, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="--watch: between two looks (2)."),
     ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", metavar="NAME", help="Rank by this metric.")
@@ -123,23 +133,26 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     from tastebench.board.published import get_published
     from tastebench.errors import UsageError
 
-    if json + csv + markdown + latex > 1:
-        raise UsageError(
-            "--json, --csv, --markdown and --latex exclude each other", fix="choose one"
-        )
-    if baseline is not None and not (latex or markdown):
-        raise UsageError("--baseline marks a table of --latex or --markdown", fix="add one of them")
-    if interval is not None and not latex:
-        raise UsageError("--interval is of a table of --latex", fix="add --latex")
-    if latex and published is not None:
-        raise UsageError(
-            "--latex is of what was measured here, and printed numbers are of others",
-            fix="leave --published out, and cite them",
-        )
+    forms = {"--json": json, "--csv": csv, "--markdown": markdown, "--latex": latex}
+    options = {"--baseline": baseline, "--interval": interval, "--published": published}
+    _check([name for name, given in forms.items() if given], options)
     if compare is not None:
         from tastebench.board.ablation import read_ablation
 
-        if any((svg, scaling, reliability, row_by, against, correlate, published, latex, baseline)):
+        if any(
+            (
+                svg,
+                scaling,
+                reliability,
+                row_by,
+                against,
+                correlate,
+                published,
+                latex,
+                baseline,
+                watch,
+            )
+        ):
             raise UsageError(
                 "--compare shows a table of its own, to which other pictures, rows and lists do "
                 "not belong",
@@ -148,14 +161,15 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         found = read_ablation(folder, compare, metric=metric, task=task, mixed=mixed)
         _show_ablation(found, json=json, csv=csv, markdown=markdown)
         return
+    wanted = row_by if row_by is None else row_by_of(row_by)
+    make = partial(make_board, metric=metric, task=task, mixed=mixed, row_by=wanted)
+    if watch or every is not None:
+        others = (json, csv, markdown, latex, svg, scaling, reliability, against, correlate)
+        _check_watch(watch, any(others))
+        _watch(folder, make, metric, published, every)
+        return
     loaded = load(folder)
-    made = make_board(
-        loaded,
-        metric=metric,
-        task=task,
-        mixed=mixed,
-        row_by=None if row_by is None else row_by_of(row_by),
-    )
+    made = make(loaded)
     made = replace(
         made,
         against=None if against is None else agreement(made, against),
@@ -177,6 +191,62 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
     from tastebench.board.render import output_console, print_board
 
     print_board(made, output_console())
+
+
+def _check(forms: Sequence[str], options: Mapping[str, str | None]) -> None:
+    """Refuses forms and options that do not go together."""
+    from tastebench.errors import UsageError
+
+    if len(forms) > 1:
+        raise UsageError(
+            "--json, --csv, --markdown and --latex exclude each other", fix="choose one"
+        )
+    if options["--baseline"] is not None and not {"--latex", "--markdown"} & {*forms}:
+        raise UsageError("--baseline marks a table of --latex or --markdown", fix="add one of them")
+    if options["--interval"] is not None and "--latex" not in forms:
+        raise UsageError("--interval is of a table of --latex", fix="add --latex")
+    if options["--published"] is not None and "--latex" in forms:
+        raise UsageError(
+            "--latex is of what was measured here, and printed numbers are of others",
+            fix="leave --published out, and cite them",
+        )
+
+
+def _check_watch(watch: bool, others: bool) -> None:
+    from tastebench.errors import UsageError
+
+    if not watch:
+        raise UsageError("--every is of --watch", fix="add --watch")
+    if others:
+        raise UsageError(
+            "--watch shows the board itself, and no other form or picture of it",
+            fix="--watch, with --task, --metric, --row-by, --mixed and --published only",
+        )
+
+
+def _watch(
+    folder: Path,
+    make: Callable[[Loaded], Board],
+    metric: str | None,
+    published: str | None,
+    every: float | None,
+) -> None:
+    """Follows the folder; what can never be meant is refused before."""
+    from tastebench.board.published import get_published
+    from tastebench.board.render import output_console
+    from tastebench.board.watch import EVERY, watch
+    from tastebench.metrics.grammar import parse
+
+    if metric is not None:
+        parse(metric)
+    printed = None if published is None else get_published(published)
+    watch(
+        folder,
+        lambda loaded: replace(make(loaded), published=printed),
+        output_console(),
+        every or EVERY,
+        say=lambda line: typer.echo(line, err=True),
+    )
 
 
 def _marked(
