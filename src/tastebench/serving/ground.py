@@ -33,6 +33,8 @@ class Ground:
 
     Attributes:
         items: The catalogue in the forms that the recommender takes.
+        vectors: What the encoder made of the items, also where the recommender reads codes of it,
+            float32 `[n_items, d]`; None without an encoder.
         encoder: What made its vectors, fitted to the catalogue where it is; None without vectors,
             and where it cannot be had and its vectors were kept.
         codes: The semantic ids and their codebooks; None without codes.
@@ -44,6 +46,7 @@ class Ground:
     protocol: TaskProtocol
     problem: Any
     items: Items
+    vectors: np.ndarray | None
     encoder: Encoder | None
     codes: SemanticIds | None
     forms: QueryForms
@@ -82,7 +85,7 @@ def find_ground(
     items = items_of(spec, found, matrix, values, protocol.questions, nested=nested)
     forms = _query_forms(record, found, fitted)
     problem = task.problem(found, protocol)
-    return Ground(found, task, protocol, problem, items, fitted, codes, forms)
+    return Ground(found, task, protocol, problem, items, matrix, fitted, codes, forms)
 
 
 def _dataset(record: Record, given: Dataset | Path | str | None, say: Say) -> Dataset:

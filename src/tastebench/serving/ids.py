@@ -88,7 +88,7 @@ def _places(ids: pl.Series, known: pl.Series) -> np.ndarray:
     """The row of each id, int64; -1 where there is none."""
     table = pl.DataFrame({"id": known.cast(pl.String)}).with_row_index("row")
     joined = ids.to_frame("id").join(table, on="id", how="left", maintain_order="left")
-    places: np.ndarray = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
+    places: np.ndarray = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
     return places
 
 

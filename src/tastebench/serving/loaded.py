@@ -353,6 +353,12 @@ class Loaded:
         ids = self.dataset.item_ids
         return ids if self.added is None else pl.concat([ids, self.added.ids])
 
+    def titled(self) -> pl.DataFrame:
+        """`item_id` and `title` of every item, in the order of their vectors."""
+        import polars as pl
+
+        return pl.DataFrame([self._item_ids.alias("item_id"), self._titles.alias("title")])
+
     @property
     def _titles(self) -> pl.Series:
         import polars as pl

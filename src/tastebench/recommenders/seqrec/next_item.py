@@ -196,7 +196,7 @@ class NextItem:
             with torch.no_grad():
                 self._table = self.network.table()
                 self._catalogue = self.network.catalogue(self._table)
-        return self._catalogue
+        return self._catalogue.detach()  # it may be the very table that is trained
 
     def query_vectors(self, queries: Queries) -> Tensor:
         """What is known at the end of each history, float32 `[len(queries), h]`.
