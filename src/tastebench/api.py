@@ -15,6 +15,7 @@ from tastebench.runs.gather import Objects, take_objects
 from tastebench.runs.plan import Plan, make_plan
 from tastebench.runs.progress import watcher
 from tastebench.runs.record import Record
+from tastebench.runs.tracking import tracked
 from tastebench.runs.watch import Watcher
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def run(
     redo: Redo = "missing",
     limit: int | None = None,
     progress: bool = True,
+    track: str | None = None,
 ) -> Results:
     """Carries a plan out and returns its records; what is finished already is not done again.
 
@@ -119,6 +121,8 @@ def run(
         redo: `missing` does what has no record, `failed` also what failed, `all` everything.
         limit: Ask at most so many users or queries; such results are partial and on no board.
         progress: Say on standard error what is going on.
+        track: Also send every run that ends to the MLflow server of this address; `mlflow` takes
+            that of `MLFLOW_TRACKING_URI`.
 
     Raises:
         UsageError: The plan cannot be meant.
@@ -127,7 +131,7 @@ def run(
     """
     made, objects = as_plan(plan)
     options = Options(out=Path(out), workers=workers, redo=redo, limit=limit)
-    watch = watcher() if progress else Watcher()
+    watch = tracked(watcher() if progress else Watcher(), track, options.out)
     todo = look(made, options, objects, watch)
     carry_out(todo, objects, watch)
     return results_of(todo)

@@ -130,6 +130,14 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
             "--keep-models", help="Keep what is trained, to recommend with: --set keep_models=true."
         ),
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            "--track",
+            metavar="ADDRESS",
+            help="Also send runs to MLflow: its address, or mlflow for MLFLOW_TRACKING_URI.",
+        ),
+    ] = None,
     workers: Workers = None,
     out: Out = Path("results"),
     as_json: AsJson = False,
@@ -158,7 +166,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
         print_outlook(found, options, as_json)
         return
-    finish(carry_out(found, options), as_json)
+    finish(carry_out(found, options, track), as_json)
 
 
 def _energy(measured: bool, carbon_intensity: float | None) -> list[str]:
@@ -218,13 +226,14 @@ def _split(entries: list[str]) -> list[str]:
     return [name.strip() for entry in entries for name in entry.split(",") if name.strip()]
 
 
-def carry_out(plan: Plan, options: Options) -> Todo:
+def carry_out(plan: Plan, options: Options, track: str | None = None) -> Todo:
     """Does what is open, shows how it goes on stderr; Ctrl-C keeps what is done."""
     from tastebench.runs.execute import carry_out as execute
     from tastebench.runs.execute import look
     from tastebench.runs.progress import watcher
+    from tastebench.runs.tracking import tracked
 
-    watch = watcher()
+    watch = tracked(watcher(), track, options.out)
     try:
         todo = look(plan, options, watcher=watch)
         for line in (*todo.notes, *told_missing(todo)):

@@ -21,7 +21,7 @@ def settings_of_run(spec: RunSpec, given: Mapping[str, Any], protocol_id: str) -
         protocol_id: Fingerprint of its protocol.
     """
     return {
-        **_flat(given.get("params", {})),
+        **flat(given.get("params", {})),
         **{f"{key} grid": values for key, values in given.get("grid", {}).items()},
         "text_recipe": spec.text_recipe,
         **_of_codes(spec),
@@ -30,15 +30,15 @@ def settings_of_run(spec: RunSpec, given: Mapping[str, Any], protocol_id: str) -
     }
 
 
-def _flat(params: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(params: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Settings within settings by their dotted names, as `--set` takes them.
 
-    >>> _flat({"lr": 0.1, "pretrain": {"by": "none"}})
+    >>> flat({"lr": 0.1, "pretrain": {"by": "none"}})
     {'lr': 0.1, 'pretrain.by': 'none'}
     """
     told: dict[str, Any] = {}
     for key, value in params.items():
-        below = _flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else None
+        below = flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else None
         told |= {f"{above}{key}": value} if below is None else below
     return told
 
