@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tastebench.board.compare_model import Compared
+    from tastebench.board.latex import Interval
     from tastebench.board.load import Loaded
     from tastebench.board.model import Board
 
@@ -61,6 +62,25 @@ class Results:
         from tastebench.board.compare_model import Options as Wanted
 
         return compare(self._loaded(), a, b, Wanted(**options), where=str(self.folder))
+
+    def to_latex(
+        self, *, baseline: str | None = "best", interval: Interval = "half", **options: Any
+    ) -> str:
+        """The board as a LaTeX table; of packages it needs booktabs alone.
+
+        Args:
+            baseline: The row that others are tested against and marked; `best` is the best of each
+                column, None tests nothing.
+            interval: Behind a mean: `half` its interval, both `ends`, or `none`.
+            options: As `board` takes them.
+        """
+        from tastebench.board.latex import interval_of, to_latex
+        from tastebench.board.tested import BEST, differences
+
+        made, tested = self.board(**options), None
+        if baseline is not None:
+            tested = differences(made, self._loaded(), None if baseline == BEST else baseline)
+        return to_latex(made, tested, interval_of(interval))
 
     def to_frame(self) -> pl.DataFrame:
         """A row per run and metric: what was run, mean, interval, units, costs."""

@@ -123,3 +123,15 @@ def test_results_compare_as_the_command_does(
     assert main(["compare", str(results), "org/a_one", "b", "--users", "0"]) == 0
     said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert [line.rstrip() for line in str(mine).splitlines()] == said
+
+
+def test_results_are_a_table_for_a_paper(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = tuple(Record.read(path) for path in sorted(results.rglob("record.json")))
+    mine = Results(results / "demo", records)
+    assert main(["board", str(results), "--latex"]) == 0
+    assert mine.to_latex() == capsys.readouterr().out
+    options = ["--baseline", "b", "--interval", "none", "--metric", "ndcg@10"]
+    assert main(["board", str(results), "--latex", *options]) == 0
+    told = mine.to_latex(baseline="b", interval="none", metric="ndcg@10")
+    assert told == capsys.readouterr().out and r"$^{\uparrow}$ better" in told
+    assert "sign-flip" not in mine.to_latex(baseline=None)

@@ -149,6 +149,7 @@ def test_numbers_of_others_are_left_out(tree_board: Board) -> None:
         (["--latex", "--published", "blair"], "printed numbers are of others"),
         (["--latex", "--baseline", "minilmm"], "no row is called 'minilmm': did you mean minilm"),
         (["--latex", "--interval", "all"], "no interval is called 'all'"),
+        (["--markdown", "--baseline", "best", "--compare", "lr"], "--compare shows a table of its"),
     ],
 )
 def test_what_does_not_go_together(

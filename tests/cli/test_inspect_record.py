@@ -125,6 +125,16 @@ def test_a_user_in_one_list_with_ids(first: Path, capsys: pytest.CaptureFixture[
     assert "Kettle  i3" not in out
 
 
+def test_equal_scores_are_marked(first: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = first / "predictions.parquet"
+    table = pl.read_parquet(path)
+    table.with_columns(score=pl.Series([1.0, 0.5, 0.5, 0.1] * 2)).write_parquet(path)
+    assert main(["inspect", str(first), "--user", "anna", "--others", "0"]) == 0
+    out = capsys.readouterr().out
+    assert " =Blue scarf  i1" in out and "*=Kettle  i3" in out
+    assert "  Tea  i2" in out and "= of one score with its neighbour" in out
+
+
 def test_a_user_as_json(first: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(first), "--user", "anna", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -132,6 +142,47 @@ def test_a_user_as_json(first: Path, capsys: pytest.CaptureFixture[str]) -> None
     (asked,) = told["asked"]
     assert asked["targets"] == [{"item": {"id": "i3", "title": "Kettle"}, "ranks": [3, 1]}]
     assert len(asked["lists"][0]) == 4 and len(asked["case"]["history"]) == 3
+
+
+def test_questions_about_a_user(first: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two models that answered the same questions, one of them not always."""
+    for folder, answers in ((first, ["Tea", "Cup"]), (_beside(first), ["Cup\x1b[2J", None])):
+        path = folder / "record.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["spec"]["task"] = "userqa"
+        moved = folder.parents[2] / "userqa" / folder.parent.name / folder.name
+        moved.mkdir(parents=True)
+        (moved / "record.json").write_text(json.dumps(told), encoding="utf-8")
+        (moved / "per_user.parquet").write_bytes((folder / "per_user.parquet").read_bytes())
+        pl.DataFrame(
+            {
+                "user_id": ["anna", "anna"],
+                "kind": ["df", "li"],
+                "question": ["Which was first?", "What does anna like?"],
+                "options": [["Tea", "Cup\x1b[2J"], ["Tea", "Cup"]],
+                "gold": ["Cup\x1b[2J", "Tea"],
+                "answer": answers,
+                "status": ["answered", "answered" if answers[1] else "refused"],
+            }
+        ).write_parquet(moved / "predictions.parquet")
+    userqa = str(first.parents[2] / "userqa" / first.parent.name / first.name)
+    assert main(["inspect", userqa, "--user", "anna"]) == 0
+    out = capsys.readouterr().out
+    lines = [line.rstrip() for line in out.splitlines()]
+    at = lines.index("1  df  Which was first?")
+    assert lines[at + 1 : at + 3] == ["    Tea  <- A", "  * Cup [2J  <- B"]
+    at = lines.index("2  li  What does anna like?")
+    assert lines[at + 1 : at + 4] == ["  * Tea", "    Cup  <- A", "    no answer: B refused"]
+    assert "\x1b" not in out
+    assert main(["inspect", userqa, "--user", "anna", "--kind", "li", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["questions"]
+    assert (one["number"], one["gold"], one["answers"]) == (2, 0, [1, None])
+    assert main(["inspect", userqa, "--user", "anna", "--kind", "il"]) == 2
+    assert "no kind of question 'il'" in capsys.readouterr().err
+
+
+def _beside(first: Path) -> Path:
+    return first.parents[1] / "second-id-none" / ("bbbb" * 4)
 
 
 def test_the_card_of_a_record(
@@ -171,6 +222,7 @@ def test_the_card_of_a_record(
         "/config.yaml",
         "settings lr=0.1",
         "seqrec; last item out; latest",
+        "budget 1 trial, 1 seed",
         "ndcg@10 0.5000 0.4000 to 0.6000 2 0.4500",
         "12 epochs, the best was 9, stopped early",
         "a note [1m",

@@ -62,12 +62,14 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     others: Annotated[
         int | None,
-        typer.Option(min=0, help="Records: lists of so many other models beside (3)."),
+        typer.Option(min=0, metavar="N", help="Records: lists of so many other models beside (3)."),
     ] = None,
     worst: Annotated[
-        int | None, typer.Option(min=1, help="Records: the users served worst.")
+        int | None, typer.Option(min=1, metavar="N", help="Records: the users served worst.")
     ] = None,
-    best: Annotated[int | None, typer.Option(min=1, help="Records: the users served best.")] = None,
+    best: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Records: the users served best.")
+    ] = None,
     item: Annotated[
         str | None,
         typer.Option(help="Codes: its path, and who shares it: id or title."),
@@ -93,7 +95,9 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
     number: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Records: at most so many items a list (10). Questions: so many a kind (1)."
+            min=1,
+            metavar="N",
+            help="Records: at most so many items a list (10). Questions: so many a kind (1).",
         ),
     ] = None,
     as_json: Annotated[

@@ -66,7 +66,8 @@ def print_card(entry: Entry, found: Extremes | None, console: Console) -> None:
     told = ", ".join(f"{key}={value}" for key, value in card.settings(record).items())
     facts += [("settings", told)] if told else []
     facts += [("protocol", f"{record.protocol_id}: {card.protocol_line(record)}")]
-    facts += [("split", line) for line in record.split[1:]]
+    facts += [("leaks", line) for line in record.split[1:]]
+    facts += [("budget", card.budget_line(record))]
     _facts(facts, console)
     if record.error is not None:
         _print_error(record, console)

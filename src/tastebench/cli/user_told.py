@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tastebench.board.look.beside import Model
     from tastebench.board.look.calls import Calls
     from tastebench.board.look.quiz import Question
-    from tastebench.board.look.user import Asked, Look
+    from tastebench.board.look.user import Asked, Look, Slot
 
 NUMBER = 10
 """Items of a list, of a history and of right answers that are shown."""
@@ -214,10 +214,20 @@ def _print_lists(one: Asked, shown: Sequence[int], console: Console, number: int
     console.print(table)
     longest = max(len(one.lists[i]) for i in shown)
     marked = any(slot.right for i in shown for slot in one.lists[i][:number])
+    tied = any(
+        _tied(one.lists[i], at) for i in shown for at in range(min(number, len(one.lists[i])))
+    )
     said = [f"* {'was clicked' if one.case.right is None else 'was true'}"] if marked else []
+    said += ["= of one score with its neighbour"] if tied else []
     said += [f"{longest - number} more: --number {longest}"] if longest > number else []
     if said:
         _dim(console, "; ".join(said))
+
+
+def _tied(slots: Sequence[Slot], place: int) -> bool:
+    """Whether a neighbour in the list has the same score: most models mean no order by it then."""
+    near = [*slots[max(place - 1, 0) : place], *slots[place + 1 : place + 2]]
+    return any(other.score == slots[place].score for other in near)
 
 
 def _slot(one: Asked, model: int, place: int, whole: bool) -> Text:
@@ -226,7 +236,7 @@ def _slot(one: Asked, model: int, place: int, whole: bool) -> Text:
         return Text("")
     slot = one.lists[model][place]
     item = slot.item
-    mark = "* " if slot.right else "  "
+    mark = f"{'*' if slot.right else ' '}{'=' if _tied(one.lists[model], place) else ' '}"
     text = Text(f"{mark}{item.title or item.id}", style="bold" if slot.right else "")
     return text.append(f"  {item.id}", style="dim") if whole and item.title else text
 

@@ -18,7 +18,7 @@ def test_by_folder_by_file_and_by_the_beginning_of_its_hash(
     folder = ran("seqrec", "first", "0123456", protocol=LAST_OUT)
     ran("seqrec", "second", "0123456", protocol=LAST_OUT)
     monkeypatch.chdir(tmp_path)
-    for given in (folder, folder / "record.json", Path(folder.name[:6])):
+    for given in (folder, folder / "record.json", Path(folder.name[:6]), folder.parent):
         assert find_entry(given).record.spec.recommender == "first"
 
 

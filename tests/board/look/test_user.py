@@ -68,6 +68,17 @@ def test_others_are_the_best_first_and_as_many_as_wanted(ran: Ran) -> None:
     assert len(look_at(entry, Wanted("anna", others=0)).asked[0].lists) == 1
 
 
+def test_runs_that_settings_do_not_tell_apart_stand_side_by_side(ran: Ran) -> None:
+    folder = ran("seqrec", "own", "0123456", protocol=LAST_OUT)
+    twin = ran("seqrec", "good", "4301256", protocol=LAST_OUT)
+    ran("seqrec", "good", "0156234", protocol=LAST_OUT, seed=1)
+    path = twin / "record.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "given": {**record["given"], "more": 1}}))
+    look = look_at(find_entry(folder), Wanted("anna"))
+    assert [model.name for model in look.models] == ["own", "good", "good"]
+
+
 def test_a_user_with_several_questions_has_each(ran: Ran) -> None:
     # By each user's last three fifths: cleo, who took 5 0 1 2 4, is asked for 2 and for 4.
     ratio = {"split": {"kind": "ratio", "ratios": (0.5, 0.1, 0.4)}}

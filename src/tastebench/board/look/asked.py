@@ -199,8 +199,8 @@ def source_of(record: Record, given: str | None = None) -> Source:
     missing = "no titles, histories and right answers:"
     folder = dataset_folder(name)
     if not is_dataset(folder):
-        why = f"the dataset {printed(name)} is not here (tastebench data get, or --dataset FOLDER)"
-        return Source(record, None, [f"{missing} {why}"])
+        how = f"tastebench data get {printed(name)}, or --dataset FOLDER"
+        return Source(record, None, [f"{missing} the dataset {printed(name)} is not here ({how})"])
     try:
         dataset = Dataset.load(folder)
     except DataError as error:

@@ -80,10 +80,8 @@ def _named(own: Model, kept: tuple[Entry, ...], notes: tuple[str, ...]) -> Rival
         Cell((next((e for e in seeds if e.record.spec.seed == seed), seeds[0]),), {})
         for seeds in settings.values()
     ]
-    names = {
-        cell.entries[0].setting: printed(name)
-        for name, (cell,) in group_cells(cells, "run").rows.items()
-    }
+    rows = group_cells(cells, "run").rows
+    names = {cell.entries[0].setting: printed(name) for name in rows for cell in rows[name]}
     others = [
         Model(names[cell.entries[0].setting], cell.entries[0])
         for cell in cells

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tastebench.board import figures
 from tastebench.board.load import Entry
 from tastebench.board.look.tables import CURVE, read_table
-from tastebench.errors import TastebenchError
+from tastebench.errors import TastebenchError, counted
 from tastebench.runs.record import Cost, Record
 from tastebench.tasks.protocol import TaskProtocol
 
@@ -38,6 +38,18 @@ def protocol_line(record: Record) -> str:
         return TaskProtocol.model_validate(record.protocol).describe()
     except (ValidationError, TastebenchError):
         return ", ".join(f"{key} {value}" for key, value in record.protocol.items())
+
+
+def budget_line(record: Record) -> str:
+    """How it was tuned.
+
+    Said of every run: a number from one setting does not stand beside one from fifty unsaid.
+    """
+    budget = record.budget
+    parts = [counted(budget.trials, "trial"), counted(len(budget.seeds), "seed")]
+    parts += [f"at most {counted(budget.epochs, 'epoch')}"] if budget.epochs is not None else []
+    parts += [f"patience {budget.patience}"] if budget.patience is not None else []
+    return ", ".join(parts)
 
 
 def settings(record: Record) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tastebench.board.load import Entry
 from tastebench.errors import DataError, UsageError, counted
 from tastebench.items.semantic_ids.about import ABOUT
 from tastebench.runs.record import Record
-from tastebench.runs.store import RECORD, find_records
+from tastebench.runs.store import RECORD
 
 RESULTS = Path("results")
 """Where `tastebench run` writes unless told otherwise, and where hashes are looked for."""
@@ -41,7 +42,10 @@ def find_entry(given: Path) -> Entry:
         folder = given if given.is_dir() else given.parent
         return Entry(Record.read(folder / RECORD), folder)
     if given.exists():
-        raise _no_record(given)
+        paths = [*given.rglob(RECORD)] if given.is_dir() else []
+        if len(paths) == 1:  # a folder above it, as one completes it with the tab key
+            return Entry(Record.read(paths[0]), paths[0].parent)
+        raise _no_record(given, paths)
     name = str(given)
     if not _HASH.fullmatch(name):
         raise UsageError(
@@ -71,20 +75,20 @@ def _with_hash(begin: str) -> list[Path]:
     )
 
 
-def _no_record(given: Path) -> UsageError | DataError:
+def _no_record(given: Path, paths: Sequence[Path]) -> UsageError | DataError:
     """Said of a file, or of a folder that holds several or none."""
-    if given.is_dir() and next(given.rglob(RECORD), None) is not None:
-        paths = find_records(given)
-        some = "".join(f"\n         {path.parent}" for path in paths[:_SOME])
-        more = "\n         ..." if len(paths) > _SOME else ""
-        return UsageError(
-            f"{counted(len(paths), 'record')} below this folder, of which one is to be named:"
-            f"{some}{more}",
+    if not paths:
+        return DataError(
+            "there is no record here, and there are no semantic ids here and no questions",
             where=str(given),
-            fix=f"tastebench inspect {paths[0].parent}",
+            fix="a folder with a record.json, or one that `build codes` or `build questions` made",
         )
-    return DataError(
-        "there is no record here, and there are no semantic ids here and no questions",
+    folders = sorted(path.parent for path in paths)
+    some = "".join(f"\n         {path}" for path in folders[:_SOME])
+    more = "\n         ..." if len(folders) > _SOME else ""
+    return UsageError(
+        f"{counted(len(folders), 'record')} below this folder, of which one is to be named:"
+        f"{some}{more}",
         where=str(given),
-        fix="a folder with a record.json, or one that `build codes` or `build questions` made",
+        fix=f"tastebench inspect {folders[0]}",
     )
