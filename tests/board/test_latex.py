@@ -125,7 +125,7 @@ def test_nothing_of_a_name_is_a_command(entries: Any, record: Make) -> None:
 
 
 def test_signs_that_join() -> None:
-    assert escape("a--b---c ''d'' e-f") == "a-{-}b-{-}{-}c '{'}d'{'} e-f"
+    assert escape("a--b---c ''d'' e-f ?`") == "a-{-}b-{-}{-}c '{'}d'{'} e-f ?{`}"
     assert row_of(["[a]", "[b]"]) == r"{}[a] & [b] \\"
 
 

@@ -143,6 +143,18 @@ def test_on_a_terminal_the_last_board_stays(tmp_path: Path, put: Callable[..., P
     assert "Ctrl-C" not in left
 
 
+def test_another_size_of_the_terminal_draws_anew(tmp_path: Path, put: Callable[..., Path]) -> None:
+    put("a")
+    out = StringIO()
+    console = Console(file=out, width=100, height=30, force_terminal=True, color_system=None)
+
+    def narrower() -> None:
+        console.width = 60
+
+    watch(tmp_path / "results", make_board, console, 1.5, Steps(nothing, narrower, nothing))
+    assert out.getvalue().count("1 record, ") == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -212,7 +212,11 @@ def test_the_card_of_a_record(
         environment={"python": "3.11.7", "packages": {"tastebench": "0.1.0"}, "cores": 2},
     )
     pl.DataFrame(
-        {"epoch": range(1, 13), "loss": [1.0 / n for n in range(1, 13)], "seconds": [0.1] * 12}
+        {
+            "epoch": range(1, 13),
+            "loss": [*(1.0 / n for n in range(1, 12)), np.nan],
+            "seconds": [0.1] * 12,
+        }
     ).write_parquet(folder / "curves.parquet")
     assert main(["inspect", str(folder)]) == 0
     out = capsys.readouterr().out
@@ -242,6 +246,7 @@ def test_the_card_of_a_record(
     assert main(["inspect", str(folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["spec_hash"] == folder.name and len(told["curve"]) == 12
+    assert told["curve"][11] == {"epoch": 12, "loss": None, "seconds": 0.1}
     assert told["units"]["worst"][0]["id"] == "anna"
     assert told["files"] == sorted(path.name for path in folder.iterdir())
 

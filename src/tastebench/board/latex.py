@@ -33,7 +33,7 @@ _SIGNS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
+    "`": "{`}",  # two of them, or one behind a ? or !, would be another sign
     **{sign: f"\\{sign}" for sign in "{}$&#_%"},
 }
 _SIGN = re.compile("|".join(map(re.escape, _SIGNS)))

@@ -127,11 +127,21 @@ def watch(
         say: Told what stands in the way of a board, without a terminal.
     """
     last: View | None = None
+    size = console.size
+
+    def wait() -> None:
+        """Sleeps; then draws anew what another size of the terminal has cut."""
+        nonlocal size
+        sleep(every)
+        if live is not None and last is not None and console.size != size:
+            live.update(_screen(last, console, every), refresh=True)
+        size = console.size
+
     live = Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else None
     around: AbstractContextManager[object] = nullcontext() if live is None else live
     try:
         with around:
-            for last in views(root, make, lambda: sleep(every)):
+            for last in views(root, make, wait):
                 if live is not None:
                     live.update(_screen(last, console, every), refresh=True)
                 elif last.message:
