@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from tastebench.errors import DataError, TastebenchError
 from tastebench.runs.material import item_words, items_of, query_words
@@ -72,11 +73,11 @@ def find_ground(
         DataError: Something cannot be had, or holds other values than the run saw.
         UsageError: No such dataset or encoder.
     """
-    from tastebench.tasks import TASKS, TaskProtocol
+    from tastebench.tasks import TASKS
 
     spec = record.spec
     found = _dataset(record, dataset, say)
-    task, protocol = TASKS.get(spec.task), TaskProtocol.model_validate(record.protocol)
+    task, protocol = TASKS.get(spec.task), _protocol(record)
     fitted, matrix, nested = None, vectors, False
     if spec.encoder is not None:
         fitted, matrix, nested = _vectors(record, found, encoder, vectors, say)
@@ -109,6 +110,21 @@ def _dataset(record: Record, given: Dataset | Path | str | None, say: Say) -> Da
             "on these",
         )
     return found
+
+
+def _protocol(record: Record) -> TaskProtocol:
+    from tastebench.tasks import TaskProtocol
+
+    try:
+        return TaskProtocol.model_validate(record.protocol)
+    except ValidationError as error:
+        first = error.errors()[0]
+        made_by = record.environment.get("packages", {}).get("tastebench")
+        raise DataError(
+            f"the record's protocol is of another Tastebench: {first['msg']}",
+            where=".".join(str(part) for part in first["loc"]),
+            fix=f"pip install tastebench=={made_by}, which made it",
+        ) from error
 
 
 def _vectors(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.contracts import Candidates, Part, Queries, RanksByVectors, ScoresItems
-from tastebench.errors import UsageError
+from tastebench.errors import ProtocolError, UsageError
 from tastebench.ragged import Ragged
 from tastebench.runs import limits
 from tastebench.serving.ground import Ground, encoded_queries
@@ -197,6 +197,7 @@ class Loaded:
 
         Raises:
             UsageError: Items were added since.
+            ProtocolError: This Tastebench defines metrics otherwise than the record's did.
         """
         if self.added is not None:
             raise UsageError(
@@ -204,6 +205,13 @@ class Loaded:
                 fix="evaluate what load returned",
             )
         ground = self.ground
+        defined = ground.protocol.fingerprint(self.dataset)
+        if defined != self.record.protocol_id:
+            raise ProtocolError(
+                f"this Tastebench measures otherwise than the record's did: protocol {defined}, "
+                f"and the record's is {self.record.protocol_id}",
+                fix="run it again to compare; recommend() does not measure and goes on",
+            )
         with limits.threads(self.record.spec.threads):
             return ground.task.evaluate(
                 self.recommender, ground.problem, ground.protocol, part, ground.forms

@@ -70,11 +70,11 @@ def read_items(items: pl.DataFrame | Sequence[Mapping[str, Any]], loaded: Loaded
     for ids, why in ((twice, "twice among the new items"), (taken, f"in {dataset.name} already")):
         if len(ids):
             shown = ", ".join(repr(one) for one in ids.unique(maintain_order=True)[:_SHOWN])
-            raise UsageError(f"{counted(len(ids.unique()), 'id')} stand {why}: {shown}")
+            raise UsageError(f"ids of new items stand {why}: {shown}")
     whole = pl.concat([old.clear(), _as(old, frame)], how="diagonal")
     text = ("title", *dataset.card.text_columns)
-    name = next((column for column in text if column in whole.columns), None)
-    titles = whole[name].fill_null("") if name else pl.Series([""] * len(whole))
+    first = next((column for column in text if column in whole.columns), None)
+    titles = whole[first].fill_null("") if first else pl.Series([""] * len(whole))
     return NewItems(whole, printable(clean(titles)).alias("title"))
 
 
@@ -102,7 +102,7 @@ def add(new: NewItems, loaded: Loaded) -> Ground:
     empty = [one for one, text in zip(new.ids, words, strict=True) if not text.strip()]
     if empty:
         raise DataError(
-            f"{counted(len(empty), 'new item')} have no text: {empty[0]!r}",
+            f"{counted(len(empty), 'new item')} without text: {empty[0]!r}",
             fix=f"give them {' or '.join(ground.dataset.card.text_columns)}",
         )
     old, vectors = ground.items, None
