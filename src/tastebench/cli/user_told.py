@@ -159,6 +159,8 @@ def _print_asked(one: Asked, look: Look, console: Console, number: int) -> None:
     shown = [i for i, slots in enumerate(one.lists) if slots]
     for begin in range(0, len(shown), _beside(console)):
         _print_lists(one, shown[begin : begin + _beside(console)], console, number)
+    if shown:
+        _print_legend(one, shown, console, number)
 
 
 def _print_history(history: Sequence[Item], console: Console, number: int, order: str = "") -> None:
@@ -212,6 +214,10 @@ def _print_lists(one: Asked, shown: Sequence[int], console: Console, number: int
     for place in range(min(number, max(len(one.lists[i]) for i in shown))):
         table.add_row(str(place + 1), *(_slot(one, i, place, len(shown) == 1) for i in shown))
     console.print(table)
+
+
+def _print_legend(one: Asked, shown: Sequence[int], console: Console, number: int) -> None:
+    """What the marks of the lists mean, and how to see more of them."""
     longest = max(len(one.lists[i]) for i in shown)
     marked = any(slot.right for i in shown for slot in one.lists[i][:number])
     tied = any(
