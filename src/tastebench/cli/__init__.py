@@ -28,6 +28,7 @@ from tastebench.cli import (
     quickstart,
     report,
     run,
+    serve,
     show,
 )
 from tastebench.errors import DataError, TastebenchError
@@ -49,7 +50,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(help=app.info.help)(_options)
-    for verb in (quickstart, run, board, report, compare, export):
+    for verb in (quickstart, run, board, report, serve, compare, export):
         verb.register(app)
     about_data = typer.Typer(help="Datasets: list, show, get, import, prepare, check.")
     data.register(about_data)

@@ -7,13 +7,16 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tastebench.board.report.bundles import bundles
 from tastebench.board.report.model import Options, make_report
 from tastebench.board.report.read import Found, read_records
 from tastebench.errors import UsageError
 from tastebench.files import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _HEX = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -48,22 +51,17 @@ def write_report(root: Path, path: Path, options: Options | None = None) -> Foun
 def to_html(report: dict[str, Any]) -> str:
     """The page of what `make_report` made."""
     libraries = bundles()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tastebench.board.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    scripts = [libraries.tables, libraries.vega, _own("glue.js")]
-    page = environment.get_template("page.html").render(
-        report=report,
-        data=as_data(report["data"]),
-        scripts=scripts,
-        hashes=[_hash(script) for script in scripts],
-        styles=[libraries.tables_style, _own("style.css")],
+    scripts = [libraries.tables, libraries.vega, own_text("glue.js")]
+    page = (
+        templates("tastebench.board.report")
+        .get_template("page.html")
+        .render(
+            report=report,
+            data=as_data(report["data"]),
+            scripts=scripts,
+            hashes=[_hash(script) for script in scripts],
+            styles=[libraries.tables_style, own_text("style.css")],
+        )
     )
     # Half a character, as JSON may hold it, is no text that a file can have.
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -79,7 +77,21 @@ def as_data(value: Any) -> str:
     return text.translate(_HEX)
 
 
-def _own(name: str) -> str:
+def templates(package: str) -> Environment:
+    """The templates of a package; what they are given is escaped unless they say otherwise."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def own_text(name: str) -> str:
+    """A file beside the templates of the report."""
     return (resources.files(__package__ or "") / "templates" / name).read_text("utf-8")
 
 
