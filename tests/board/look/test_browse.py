@@ -76,7 +76,7 @@ def test_a_user_has_history_truth_and_the_lists_of_all_models(
     ]
     truth = page[page.index("What was true") : page.index("<h3>Lists")]
     assert "Kettle" in truth
-    assert re.findall(r'class="num">(\d+|-)<', truth) == ["4", "1"]
+    assert re.findall(r"<td>(\d+|-)<", truth) == ["4", "1"]
     assert "<strong>Kettle <small>i3</small></strong>" in page
 
 

@@ -6,7 +6,7 @@ has open may send some, but not in the name of this host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from tastebench.board.report.model import make_report
 from tastebench.board.report.page import own_text, templates, to_html
 from tastebench.board.report.read import read_records
 from tastebench.errors import TastebenchError, UsageError
+from tastebench.runs.labels import flat
+from tastebench.runs.record import Record
 
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """Names under which this machine calls itself."""
@@ -36,6 +38,8 @@ PAGE = 200
 
 SOME, OTHERS, LONGEST = 10, 3, 20
 """Users at either end; other models beside; items of a list."""
+
+_STYLE = "small.settings { white-space: normal; }"
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -73,7 +77,8 @@ class _Pages:
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self.environment = templates("tastebench.board.browse")
-        self.environment.globals |= {"style": own_text("style.css"), "address": address}
+        style = own_text("style.css") + _STYLE
+        self.environment.globals |= {"style": style, "address": address, "settings": settings}
         self._report: tuple[Any, bytes] | None = None
 
     def index(self, request: Request) -> Response:
@@ -115,20 +120,14 @@ class _Pages:
         key, entry = self._entry(request)
         record = entry.record
         ends = None if record.status == "failed" else extremes(entry, SOME, SOME)
-        curve = card.curve_of(entry)
-        lines = {
-            name: card.sparkline(curve[name].to_list())
-            for name in (() if curve is None else curve.columns)
-            if name not in ("epoch", "seconds")
-        }
         facts = [
             ("again", card.command(entry) or "its plan is gone"),
-            ("settings", ", ".join(f"{k}={v}" for k, v in card.settings(record).items())),
+            ("settings", settings(record)),
             ("protocol", f"{record.protocol_id}: {card.protocol_line(record)}"),
             *(("leaks", line) for line in record.split[1:]),
             ("budget", card.budget_line(record)),
             ("training", card.fit_line(record) or ""),
-            *((f"curve of {name}", line) for name, line in lines.items()),
+            *_curves(entry),
             ("counts", ", ".join(f"{name} {n:,}" for name, n in record.counts.items())),
             *card.cost_facts(record),
             ("ran on", card.environment_line(record)),
@@ -168,11 +167,24 @@ class _Pages:
         return HTMLResponse(text.encode("utf-8", "replace"), status, headers=_HEADERS)
 
 
+def _curves(entry: Entry) -> Iterator[tuple[str, str]]:
+    curve = card.curve_of(entry)
+    if curve is not None:
+        for name in curve.columns:
+            if name not in ("epoch", "seconds"):
+                yield f"curve of {name}", card.sparkline(curve[name].to_list())
+
+
 def described(key: str, entry: Entry) -> str:
     """What a search in the index looks into, in lower case."""
     spec = entry.record.spec
-    settings = " ".join(f"{k}={v}" for k, v in card.settings(entry.record).items())
-    return f"{key} {spec.label} {entry.record.status} seed {spec.seed} {settings}".lower()
+    told = f"{key} {spec.label} {entry.record.status} seed {spec.seed} {settings(entry.record)}"
+    return told.lower()
+
+
+def settings(record: Record) -> str:
+    """The hyper-parameters that tell a run from others, nested ones by dotted names."""
+    return ", ".join(f"{name}={value}" for name, value in flat(card.settings(record)).items())
 
 
 def address(key: str, unit: str | None = None) -> str:
