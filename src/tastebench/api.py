@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastebench import suites
-from tastebench.errors import UsageError
+from tastebench.errors import UsageError, counted, did_you_mean
 from tastebench.runs import store
 from tastebench.runs.execute import Options, Redo, Todo, carry_out, look
 from tastebench.runs.gather import Objects, take_objects
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tastebench.board.latex import Interval
     from tastebench.board.load import Loaded
     from tastebench.board.model import Board
+    from tastebench.serving import loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,37 @@ class Results:
         entries.sort(key=lambda entry: str(entry.folder))  # as `tastebench board` reads them
         return sort_out(entries, str(self.folder))
 
+    def load(self, **axes: Any) -> loaded.Loaded:
+        """The recommender of the one finished run that `axes` tell from the others.
+
+        Args:
+            axes: Of its spec: `task`, `dataset`, `recommender`, `representation`, `encoder`,
+                `codes`, `seed`; whichever there are several of.
+
+        Raises:
+            UsageError: No such run, or several.
+            DataError: As `tastebench.load`.
+        """
+        from tastebench.serving.restore import load
+
+        finished = [record for record in self.records if record.status == "ok"]
+        known = {name: None for record in finished for name in record.spec.axes}
+        for name in axes:
+            if name not in known:
+                raise UsageError(f"runs have no {name!r}: {did_you_mean(name, known)}")
+        found = [
+            record
+            for record in finished
+            if all(record.spec.axes.get(name) == value for name, value in axes.items())
+        ]
+        if len(found) != 1:
+            runs = "; ".join(_told(record) for record in found or finished)
+            raise UsageError(
+                f"{counted(len(found), 'run')} of {self.folder.name} match, and one is loaded",
+                fix=f"name what tells it apart: {runs}",
+            )
+        return load(store.folder_of(self.folder.parent, found[0]))
+
     def __repr__(self) -> str:
         """One line: how many runs, how many failed, where."""
         failed = f", {len(self.failed)} failed" if self.failed else ""
@@ -177,6 +209,11 @@ def results_of(todo: Todo) -> Results:
     ]
     found = [store.find_record(folder) for folder in folders]
     return Results(out / todo.plan.name, tuple(record for record in found if record is not None))
+
+
+def _told(record: Record) -> str:
+    """A run in a few words, as `Results.load` tells runs apart."""
+    return ", ".join(f"{key}={value}" for key, value in record.spec.axes.items() if value)
 
 
 def _name(record: Record) -> dict[str, Any]:

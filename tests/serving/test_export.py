@@ -41,11 +41,26 @@ def ran(code: str, folder: Path) -> str:
     return done.stdout
 
 
+def ran_here(
+    code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What it prints in this process, where all is loaded already."""
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    exec(code, {})
+    return capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("task", "name"), [("seqrec", "unisrec"), ("seqrec", "sasrec-id"), ("cf", "alpharec-vector")]
 )
 def test_vectors_alone_give_the_scores_and_the_readme_says_how(
-    record_of: RecordOf, tmp_path: Path, task: str, name: str
+    record_of: RecordOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    task: str,
+    name: str,
 ) -> None:
     loaded = tb.load(record_of(task, name))
     made = export(loaded, tmp_path / "out")
@@ -65,7 +80,7 @@ def test_vectors_alone_give_the_scores_and_the_readme_says_how(
     assert len(plain.strip().splitlines()) <= 10
     printed = ran(WITHOUT + plain, made.folder)
     assert got["item_id"][0] in printed
-    assert str(loaded) in ran(with_us, made.folder)
+    assert str(loaded) in ran_here(with_us, made.folder, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +93,19 @@ def test_vectors_alone_give_the_scores_and_the_readme_says_how(
     ],
 )
 def test_every_readme_runs(
-    record_of: RecordOf, tmp_path: Path, task: str, name: str, files: set[str]
+    record_of: RecordOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    task: str,
+    name: str,
+    files: set[str],
 ) -> None:
     folder = export(tb.load(record_of(task, name)), tmp_path / "out").folder
     assert {path.stem for path in folder.glob("*.safetensors")} == files
     plain, with_us = examples(folder)
     assert "title" in ran(WITHOUT + plain, folder)
-    assert "<Loaded: " in ran(with_us, folder)
+    assert "<Loaded: " in ran_here(with_us, folder, monkeypatch, capsys)
 
 
 def test_an_export_is_loaded_without_its_record_or_its_encoders_texts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, ProtocolError, UsageError
 from tastebench.files import read_json, write_json
 from tastebench.ragged import Ragged
+from tastebench.recommenders import get_recommender
 from tastebench.runs import store
 from tastebench.runs.record import Record
 from tastebench.serving.loaded import Loaded
@@ -305,10 +307,52 @@ def test_keeping_models_changes_no_number_and_no_identity(results: Path, tmp_pat
     bare, full = folders(tmp_path / "False"), folders(tmp_path / "True")
     assert not list(bare["alpharec"].glob("*.safetensors"))
     assert not list(full["popularity"].glob("*.safetensors"))
-    loaded = tb.load(full["alpharec"])
+    loaded = runs[True].load(recommender="alpharec")
+    assert loaded.source.folder == full["alpharec"]
     assert loaded.evaluate()["ndcg@10"] == loaded.record.metrics["ndcg@10"].mean
     assert len({trial.valid for trial in loaded.record.trials}) == 3
     assert "keep_models: true" in (full["alpharec"] / "config.yaml").read_text()
+
+
+def test_an_interrupted_search_keeps_the_winner_that_it_would_have_kept(
+    results: Path, tmp_path: Path
+) -> None:
+    """Killed in the third trial: the winner of the first two is restored, and kept as it was."""
+    alpharec, left = get_recommender("alpharec"), [2, 10]
+
+    def build(config: Any) -> Any:
+        if left[0] == 0:
+            left.pop(0)
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return alpharec.build(config)
+
+    card = replace(alpharec, name="mine", build=build)
+    plan = {**TRAINED, "recommenders": [card], "keep_models": True}
+    whole = {**plan, "recommenders": [replace(card, build=alpharec.build)]}
+    tb.run(whole, out=tmp_path / "whole", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        tb.run(plan, out=tmp_path / "killed", progress=False)
+    tb.run(plan, out=tmp_path / "killed", progress=False)
+    kept = [
+        tb.load(folders(tmp_path / out)["mine"], recommender=card) for out in ("whole", "killed")
+    ]
+    assert kept[0].record.fingerprints["model"] == kept[1].record.fingerprints["model"]
+    assert [t.chosen for t in kept[0].record.trials] == [t.chosen for t in kept[1].record.trials]
+    with pytest.raises(UsageError, match="mine"):
+        tb.load(folders(tmp_path / "whole")["mine"])
+
+
+def test_results_load_the_one_run_that_is_meant(results: Path) -> None:
+    records = tuple(Record.read(path) for path in store.find_records(results))
+    found = tb.Results(results / "kept", records)
+    assert found.load(task="cf", recommender="ease").record.spec.label == "ease"
+    with pytest.raises(UsageError, match=r"2 runs of kept match[^$]*task=cf[^$]*task=seqrec"):
+        found.load(recommender="item-knn")
+    with pytest.raises(UsageError, match=r"0 runs of kept match"):
+        found.load(recommender="sasrek")
+    with pytest.raises(UsageError, match=r"runs have no 'recomender': did you mean recommender"):
+        found.load(recomender="ease")
 
 
 def test_what_was_not_kept_is_trained_again_by_the_command_that_the_error_names(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tastebench.contracts import (
     ScoresCandidates,
     ScoresItems,
 )
+from tastebench.errors import DataError
 from tastebench.ragged import Ragged
 from tastebench.tasks import TASKS
 from tastebench.tasks.evaluate import Asked
@@ -29,9 +31,12 @@ from tastebench.tasks.quiz import Quiz, answers
 from tastebench.tasks.shown import Shown, score_all
 from tastebench.testing.tiny import N_ITEMS, Tiny, tiny
 from tastebench.training.fit import FabricTrainer
+from tastebench.training.kept import MODEL, RestoringTrainer, keep, read_kept
 
 ALL_ITEMS = slice(0, N_ITEMS)
 N_OPTIONS = 4
+
+Lent = TypeVar("Lent", FabricTrainer, RestoringTrainer)
 
 
 class RecommenderTests:
@@ -110,6 +115,25 @@ class RecommenderTests:
         expected = self._answers(self._fitted(case, representation)[0], asked)
         actual = self._answers(self._fitted(other, representation)[0], asked)
         np.testing.assert_array_equal(actual, expected)
+
+    def test_what_it_learnt_can_be_put_back(
+        self, task: TaskName, representation: str, tmp_path: Path
+    ) -> None:
+        """A trainer that restores instead of training gives the same recommender, to the bit."""
+        case = tiny(task)
+        recommender, trainer, _ = self._fitted_by(case, representation, FabricTrainer(seed=0))
+        kept = None
+        if trainer.fitted:
+            keep(trainer.fitted, tmp_path / MODEL, {})
+            kept = read_kept(tmp_path / MODEL)
+        lent = RestoringTrainer(
+            0, kept, lambda: DataError("it asks for a fit that it did not make")
+        )
+        restored, _, _ = self._fitted_by(case, representation, lent)
+        asked = self._asked(case)
+        np.testing.assert_array_equal(
+            self._answers(restored, asked), self._answers(recommender, asked)
+        )
 
     def test_leaves_problem_and_items_as_they_are(
         self, task: TaskName, representation: str
@@ -212,16 +236,21 @@ class RecommenderTests:
         return self.card.build(self.card.config(**self.config))
 
     def _fitted(self, case: Tiny, representation: str, seed: int = 0) -> tuple[Any, FitReport]:
+        recommender, _, report = self._fitted_by(case, representation, FabricTrainer(seed=seed))
+        return recommender, report
+
+    def _fitted_by(
+        self, case: Tiny, representation: str, trainer: Lent
+    ) -> tuple[Any, Lent, FitReport]:
         recommender, task = self._unfitted(), TASKS.get(case.protocol.task)
 
         def validate() -> float:
             found = task.evaluate(recommender, case.problem, case.protocol, "valid", case.forms)
             return found.means()[case.protocol.headline]
 
-        trainer = FabricTrainer(seed=seed, validate=validate if "valid" in task.parts else None)
-        return recommender, recommender.fit(
-            case.problem, _only(case.items, representation), trainer
-        )
+        trainer.validate = validate if "valid" in task.parts else None
+        report = recommender.fit(case.problem, _only(case.items, representation), trainer)
+        return recommender, trainer, report
 
     def _asked(self, case: Tiny) -> Asked | Shown | Quiz:
         task = TASKS.get(case.protocol.task)
@@ -242,7 +271,7 @@ class RecommenderTests:
 def _only(items: Items, representation: str) -> Items:
     """The items in the forms a run would give."""
     asked = tuple(form for form in FORMS if form in representation.split("+"))
-    kept = {
+    kept: dict[str, Any] = {
         field.name: getattr(items, field.name) for field in fields(items) if field.name in asked
     }
     if "text" in asked:
