@@ -110,7 +110,7 @@ def test_sizes_and_events_have_panels_with_the_law_that_they_follow(
     said = [line for line in spec["title"]["subtitle"] if "^-" in line]
     assert len(said) == 2
     assert said[0].startswith("shop, user-embedding: ")
-    assert said[1].startswith("shop, user-embedding shape={'width': 128, 'heads': 2}: ")
+    assert said[1].startswith("shop, user-embedding shape.width=128: ")
     assert "1 - accuracy = 3.37 x (dense parameters)^-0.250 (95 % 0.2" in said[0]
     assert "over users), R2 1.00, 3 sizes" in said[0]
     assert "(events)^-0.500" in said[1]

@@ -190,7 +190,7 @@ def _sentence(column: Column, what: What, points: Sequence[_Point], law: PowerLa
     else:
         sure = f"95 % {law.low:.3f} to {law.high:.3f} over users"
     varied = _VARYING if what != "events" else ("events",)
-    name = " ".join(w for w in _WORD.findall(points[-1].name) if w.partition("=")[0] not in varied)
+    name = " ".join(w for w in _WORD.findall(points[-1].name) if _setting(w) not in varied)
     guessed = sum(1 - float(one.score.mean or 0.0) >= law.ceiling for one in points)
     left = f"; {guessed} no better than guessing left out" if guessed else ""
     return (
@@ -218,14 +218,7 @@ def _guessing(points: Sequence[_Point]) -> float:
 
 def _labels(points: Sequence[_Point], what: What) -> list[str]:
     """What a point is in a few words: its size or events, and what tells its series apart."""
-    words = [
-        [
-            w
-            for w in _WORD.findall(one.name)
-            if w.partition("=")[0] not in ("size", "shape", "events")
-        ]
-        for one in points
-    ]
+    words = [[w for w in _WORD.findall(one.name) if _setting(w) not in _VARYING] for one in points]
     shared = set(words[0]).intersection(*words[1:])
     own = [[w for w in mine if w not in shared] for mine in words]
     if what == "events":
@@ -233,6 +226,11 @@ def _labels(points: Sequence[_Point], what: What) -> list[str]:
     else:
         sizes = _told_sizes([one.cell.record.spec.params for one in points])
     return [" ".join([*mine, size]).strip() for mine, size in zip(own, sizes, strict=True)]
+
+
+def _setting(word: str) -> str:
+    """What a word of a row's name sets: `shape` of `shape.width=32`."""
+    return word.partition("=")[0].partition(".")[0]
 
 
 def _told_sizes(params: Sequence[dict[str, Any]]) -> list[str]:
