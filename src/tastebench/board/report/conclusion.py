@@ -88,13 +88,14 @@ def _rank(board: Board) -> Iterator[str]:
         yield f"{_listed(leaders)} share the first of {len(board.ranked)} ranks{over}."
     else:
         row = leaders[0]
-        yield f"{row.name} ranks first of {len(board.ranked)} rows{over}{_sureness(row)}."
+        yield f"{row.name} ranks first of {len(board.ranked)} rows{over}{_sureness(board, row)}."
 
 
-def _sureness(row: Row) -> str:
+def _sureness(board: Board, row: Row) -> str:
     if row.p_first is None or row.rank_low is None or row.rank_high is None:
         return "; how sure that is cannot be said without values per user"
-    first = f"first in {_share(row.p_first)} of resamples of the users"
+    asked = dict.fromkeys("queries" if c.task == "search" else "users" for c in board.columns)
+    first = f"first in {_share(row.p_first)} of resamples of the {_and(list(asked))}"
     if row.rank_low == row.rank_high:
         return f", {first}"
     return f", {first}; with 95 % confidence its rank is {row.rank_low} to {row.rank_high}"

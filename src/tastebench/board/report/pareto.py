@@ -12,7 +12,7 @@ from tastebench.board.report.conclusion import place
 from tastebench.board.report.costs import Measure, measures
 from tastebench.board.report.spec import Picture, inline, kinds, picture
 
-MOST = 200
+MOST = 100
 """Points of a chart: the best rows."""
 
 _HEIGHT = 340
