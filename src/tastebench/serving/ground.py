@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tastebench.errors import DataError, TastebenchError
+from tastebench.runs import limits
 from tastebench.runs.material import item_words, items_of, query_words
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def find_ground(
     fitted, matrix, nested = None, vectors, False
     if spec.encoder is not None:
         fitted, matrix, nested = _vectors(record, found, encoder, vectors, say)
-    codes = _codes(record, found, protocol, matrix, fitted, say) if spec.codes else None
+    codes = None
+    if spec.codes is not None:
+        with limits.threads(spec.threads):  # sums in another order are now and then other codes
+            codes = _codes(record, found, protocol, matrix, fitted, say)
     values = None if codes is None else codes.values
     items = items_of(spec, found, matrix, values, protocol.questions, nested=nested)
     forms = _query_forms(record, found, fitted)
@@ -227,13 +231,11 @@ def _query_forms(record: Record, dataset: Dataset, encoder: Encoder | None) -> Q
     words = query_words(dataset)
     return QueryForms(
         text=words if "text" in record.spec.forms else None,
-        vector=None if encoder is None else encoded_queries(record, dataset, encoder, words),
+        vector=None if encoder is None else _encoded(record, dataset, encoder, words),
     )
 
 
-def encoded_queries(
-    record: Record, dataset: Dataset, encoder: Encoder, words: list[str]
-) -> np.ndarray:
+def _encoded(record: Record, dataset: Dataset, encoder: Encoder, words: list[str]) -> np.ndarray:
     """Queries as vectors comparable with the items', float32 `[n, d]`."""
     from tastebench.encoders.vectors import encode_queries
 

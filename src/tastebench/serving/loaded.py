@@ -12,7 +12,7 @@ from tastebench.contracts import Candidates, Part, Queries, RanksByVectors, Scor
 from tastebench.errors import ProtocolError, UsageError
 from tastebench.ragged import Ragged
 from tastebench.runs import limits
-from tastebench.serving.ground import Ground, encoded_queries
+from tastebench.serving.ground import Ground
 from tastebench.serving.ids import Unknown, as_rows, distinct, user_rows
 from tastebench.serving.restore import Source, restore
 
@@ -174,9 +174,12 @@ class Loaded:
         Raises:
             UsageError: A record of another task, or of queries that cannot be encoded.
         """
+        from tastebench.encoders.check import check_texts, check_vectors
+
         self._only("search")
         if isinstance(texts, str) or not len(texts):
             raise UsageError("search takes a list of texts", fix='search(["a warm hat"])')
+        check_texts(texts)
         spec, vector = self.record.spec, None
         if "vector" in spec.forms:
             if self.ground.encoder is None:
@@ -184,10 +187,10 @@ class Loaded:
                     f"the encoder {spec.encoder} is not here to encode queries",
                     fix="load(record, encoder=FOLDER)",
                 )
-            vector = encoded_queries(
-                self.record, self.dataset, self.ground.encoder, list(map(str, texts))
-            )
-        words = list(map(str, texts)) if "text" in spec.forms or vector is None else None
+            # Asked now and not again: they need no place in the cache of a dataset's queries.
+            encoder = self.ground.encoder
+            vector = check_vectors(encoder.encode(list(texts), "query"), texts, encoder.card.name)
+        words = None if vector is not None and "text" not in spec.forms else list(texts)
         return self._ranked(Queries(len(texts), text=words, vector=vector), k, None)
 
     def evaluate(self, part: Part = "test") -> dict[str, float]:

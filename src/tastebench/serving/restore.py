@@ -81,8 +81,8 @@ def load(
     say = progress or (lambda line: None)
     source = read_source(Path(record))
     card = recommender or get_recommender(source.record.spec.recommender)
+    ground = find_ground(source.record, dataset, encoder, _encoded(source), say)
     with limits.threads(source.record.spec.threads):
-        ground = find_ground(source.record, dataset, encoder, _encoded(source), say)
         restored = restore(source, ground, card, params or {}, device)
     return Loaded(source, ground, card, restored, dict(params or {}), device)
 
