@@ -190,6 +190,21 @@ def test_a_control_at_the_top_is_said(tmp_path: Path, record: Make, write_run: W
     assert said[1] == "c is a control, which a model has to beat, and no model surely does."
 
 
+def test_a_rank_over_columns_that_rows_lack_is_not_called_sure(results: Path) -> None:
+    section = make_report(read_records(results))["sections"][0]
+    (rank,) = [one for one in section["conclusion"] if "ranks first" in one]
+    assert rank.startswith("minilm ranks first of 8 rows over 4 columns; but bm25, popularity, ")
+    assert rank.endswith("this rank says little of them.") and "resamples" not in rank
+
+
+def test_a_printed_board_stands_with_the_tables_of_its_tasks(results: Path) -> None:
+    report = make_report(read_records(results), Options(published="recbench"))
+    shown = [section["published"] is not None for section in report["sections"]]
+    assert shown == [True, False]  # no table is of its task, so it stands once
+    report = make_report(read_records(results), Options(published="blair"))
+    assert all(section["published"] for section in report["sections"])
+
+
 def test_without_values_per_user_nothing_is_called_level(
     record: Make, entries: Callable[..., list[Entry]]
 ) -> None:

@@ -32,7 +32,6 @@ def conclude(board: Board, levels: Sequence[Level]) -> tuple[str, ...]:
         *_controls(levels, top),
         *_less(top),
         *_rank(board),
-        *_incomplete(board),
         *_untested(levels),
         *_could(board, levels),
     )
@@ -81,14 +80,22 @@ def _lead_of_one(level: Level, first: Row, rest: Sequence[Row]) -> str:
 
 
 def _rank(board: Board) -> Iterator[str]:
-    """Who ranks first over all columns; of a single one the lead says it."""
+    """Who ranks first over all columns; where rows lack a column, that the rank says little."""
     leaders = [row for row in board.ranked if row.rank == 1]
+    lacking = [row for row in board.ranked if row.missing]
     over = f" over {counted(len(board.columns), 'column')}" if len(board.columns) > 1 else ""
     if len(leaders) > 1:
-        yield f"{_listed(leaders)} share the first of {len(board.ranked)} ranks{over}."
+        told = f"{_listed(leaders)} share the first of {len(board.ranked)} ranks{over}"
     else:
         row = leaders[0]
-        yield f"{row.name} ranks first of {len(board.ranked)} rows{over}{_sureness(board, row)}."
+        sure = "" if lacking else _sureness(board, row)
+        told = f"{row.name} ranks first of {len(board.ranked)} rows{over}{sure}"
+    if lacking:
+        told += (
+            f"; but {_listed(lacking)} were not measured in every column and get no points where "
+            "they were not, so that this rank says little of them"
+        )
+    yield f"{told}."
 
 
 def _sureness(board: Board, row: Row) -> str:
@@ -99,16 +106,6 @@ def _sureness(board: Board, row: Row) -> str:
     if row.rank_low == row.rank_high:
         return f", {first}"
     return f", {first}; with 95 % confidence its rank is {row.rank_low} to {row.rank_high}"
-
-
-def _incomplete(board: Board) -> Iterator[str]:
-    """Said where rows lack a column: they lose points there for what nobody measured."""
-    lacking = [row for row in board.ranked if row.missing]
-    if lacking:
-        yield (
-            f"Not measured in every column, and without points where they were not: "
-            f"{_listed(lacking)}. For these the rank over all columns says little."
-        )
 
 
 def _controls(levels: Sequence[Level], top: Sequence[Row]) -> Iterator[str]:

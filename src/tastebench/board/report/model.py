@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -79,6 +79,7 @@ def make_report(found: Found, options: Options | None = None) -> dict[str, Any]:
         sections.append(made)
     if not sections:
         raise unfit[0][1]
+    _publish_once(sections)
     entries = found.entries
     return {
         "title": ", ".join(dict.fromkeys(section["suite"] for section in sections)),
@@ -264,25 +265,39 @@ def _words(protocol: dict[str, Any] | None) -> str:
         return "its fields are not those of this version; they stand below as recorded"
 
 
+def _publish_once(sections: Sequence[dict[str, Any]]) -> None:
+    """Leaves a printed board with the tables of its tasks; where there are none, with the first."""
+    fits = [one["published"]["fits"] for one in sections if one["published"]]
+    for i, section in enumerate(sections):
+        if fits and not (fits[i] if any(fits) else i == 0):
+            section["published"] = None
+
+
 def _published(board: Board) -> dict[str, Any] | None:
     printed = board.published
     if printed is None:
         return None
-    rest: dict[str, Iterable[float | None]] = {
+    printed_tasks = {place.partition("/")[0].partition(":")[0] for place in printed.places}
+    rest: dict[str, list[float | None]] = {
         "Avg(Overall)": [row.average_overall for row in printed.rows],
         "Avg(Task)": [row.average_task for row in printed.rows],
         "ms": [row.latency_ms for row in printed.rows],
     }
-    known = {name: list(values) for name, values in rest.items()}
-    known = {name: values for name, values in known.items() if any(v is not None for v in values)}
+    forms = {name: figures.milliseconds if name == "ms" else figures.number for name in rest}
+    known = {
+        name: [forms[name](value) for value in values]
+        for name, values in rest.items()
+        if any(value is not None for value in values)
+    }
     return {
+        "fits": bool({column.task for column in board.columns} & printed_tasks),
         "name": printed.name,
         "source": printed.source,
         "notes": figures.published_lines(board),
         "heads": ["model", *printed.places, *known],
         "rows": [
             [row.model, *(figures.number(row.scores.get(p)) for p in printed.places)]
-            + [figures.number(values[i]) for values in known.values()]
+            + [values[i] for values in known.values()]
             for i, row in enumerate(printed.rows)
         ],
     }

@@ -49,7 +49,7 @@ def _picture(board: Board, column: Column, rows: Sequence[Row], measure: Measure
     where = f"{place(board, column)}: {column.metric}"
     best = ", ".join(one["row"] for one in points if one["front"])
     told = (
-        f"{column.metric} of {where.partition(':')[0]} over {measure.name}. No row has a better "
+        f"{column.metric} of {place(board, column)} over {measure.name}. No row has a better "
         f"score at the same or a lower cost than: {best}."
     )
     return picture(f"{where} over {measure.name}", _chart(points, column, measure), told)
@@ -94,7 +94,7 @@ def _chart(points: list[dict[str, Any]], column: Column, measure: Measure) -> An
         alt.Tooltip("kind:N"),
     ]
     best = base.transform_filter("datum.front")
-    bars = base.mark_rule(opacity=0.35).encode(
+    bars = base.mark_rule(strokeWidth=1).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=kinds()["color"]
     )
     line = best.mark_line(interpolate="step-after", strokeDash=[4, 3], color="#808890")
