@@ -157,7 +157,7 @@ def send(client: MlflowClient, experiment: str, record: Record, out: Path) -> st
         client.set_tag(old.info.run_id, SUPERSEDED, "true")
     spec = record.spec
     made = client.create_run(experiment, run_name=f"{spec.label} seed {spec.seed}")
-    run = made.info.run_id
+    run: str = made.info.run_id
     tags = [RunTag(name, value[:_LONGEST]) for name, value in _tags(record).items()]
     params = [Param(name, str(value)[:_LONGEST]) for name, value in _params(record).items()]
     client.log_batch(run, tags=tags)
