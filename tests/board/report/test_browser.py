@@ -209,6 +209,28 @@ def test_another_chart_can_be_chosen(open_page: Open) -> None:
     assert before != after and after.startswith("Critical-difference diagram of ")
 
 
+def test_a_critical_difference_diagram_has_rows_in_their_order_and_bars(open_page: Open) -> None:
+    page = open_page()
+    figure = page.locator("#t0 figure").nth(1)
+    figure.locator("select").select_option(label="seqrec: ndcg@10")
+    figure.locator("svg [stroke-width='5']").first.wait_for(state="attached")  # rows that are level
+    told = page.evaluate(
+        """() => JSON.parse(document.getElementById("data").textContent)
+          .charts["t0-order-3"].layer[1].encoding.y.scale.domain"""
+    )
+    axis = figure.locator("svg .role-axis .role-axis-label text").all_text_contents()
+    assert [one for one in axis if one in told] == [one for one in told if one in axis]
+    assert told.index("minilm") < told.index("tfidf-svd") < told.index("random (recommender)")
+
+
+def test_every_chart_draws_without_a_warning(open_page: Open) -> None:
+    page = open_page()  # what is said on the console fails the test
+    for figure in page.locator("#t0 figure").all():
+        for choice in figure.locator("option").all():
+            figure.locator("select").select_option(choice.get_attribute("value"))
+            figure.locator("svg.marks").wait_for()
+
+
 def test_light_and_dark(open_page: Open) -> None:
     page = open_page(scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"

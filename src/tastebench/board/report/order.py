@@ -160,9 +160,14 @@ def _chart(values: list[dict[str, Any]], bars: list[dict[str, Any]], title: str)
     names = [one["row"] for one in values]
     lowest, highest = min(v["low"] for v in values), max(v["high"] for v in values)
     room = (highest - lowest or 1.0) * 0.06
-    y = alt.Y("row:N").sort(names).title(None)
+    # Layers share a scale, and each has to state all of it: else rows fall back to the alphabet.
+    rows = alt.Scale(domain=names)
+    y = alt.Y("row:N").scale(rows).title(None)
     domain = [lowest - room, highest + room * (1 + len(bars))]
-    x = alt.X("at:Q").scale(domain=domain, nice=False).axis(tickMinStep=1, format="d").title(title)
+    ranks = alt.Scale(domain=domain, nice=False, zero=False)
+    whole = all(isinstance(one["at"], int) for one in values)
+    axis = alt.Axis(tickMinStep=1, format="d") if whole else alt.Axis(format=".2~f", tickCount=8)
+    x = alt.X("at:Q").scale(ranks).axis(axis).title(title)
     base = alt.Chart(inline(values)).encode(y=y)
     color = alt.Color("kind:N").scale(domain=["model", "control"]).title(None)
     tips = [
@@ -172,13 +177,15 @@ def _chart(values: list[dict[str, Any]], bars: list[dict[str, Any]], title: str)
         alt.Tooltip("high:Q", format=".2~f", title="to"),
     ]
     layers = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=color),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q").scale(ranks), x2="high:Q", color=color
+        ),
         base.mark_point(filled=True, size=80, opacity=1).encode(x=x, color=color, tooltip=tips),
     ]
     for i, bar in enumerate(bars):
         layers.append(
             alt.Chart(inline([{**bar, "x": highest + room * (i + 1)}]))
             .mark_rule(strokeWidth=5, strokeCap="round", color="#808890")
-            .encode(x="x:Q", y=alt.Y("from:N").sort(names), y2="to:N")
+            .encode(x=alt.X("x:Q").scale(ranks), y=alt.Y("from:N").scale(rows), y2="to:N")
         )
     return alt.layer(*layers).properties(width="container", height=STEP * len(names))
