@@ -15,7 +15,7 @@ from tastebench.board.cells import Cell, cost_of, make_cell
 from tastebench.board.energy import energy_notes, energy_of
 from tastebench.board.gate import check_protocols, main_protocol
 from tastebench.board.load import Entry, Loaded, identity, load
-from tastebench.board.marks import marks_of
+from tastebench.board.marks import marks_of, usual_of
 from tastebench.board.million import per_million
 from tastebench.board.model import Board, Column, Kind, Row, RowBy, Score, row_by_of
 from tastebench.board.names import Grouping, group_cells
@@ -74,8 +74,9 @@ def make_board(
     grouping = group_cells(cells, wanted)
     rows = _ranked([_row(grouping, name) for name in grouping.rows], columns)
     rows = _with_rank_intervals(rows, grouping, columns)
+    usual = usual_of(cells)
     rows = [
-        replace(row, marks=marks_of(row, grouping.rows[row.name], rows, columns, cells))
+        replace(row, marks=marks_of(row, grouping.rows[row.name], rows, columns, usual))
         for row in rows
     ]
     if any(not cell.intervals for cell in cells):

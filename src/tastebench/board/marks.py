@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tastebench.board.cells import Cell
 from tastebench.board.gate import main_protocol
 from tastebench.board.model import Column, Mark, Row
+
+_Key = tuple[str, str]
+"""Task and dataset."""
 
 
 def marks_of(
@@ -14,7 +18,7 @@ def marks_of(
     cells: Sequence[Cell],
     rows: Sequence[Row],
     columns: Sequence[Column],
-    everyone: Sequence[Cell],
+    usual: Usual,
 ) -> tuple[Mark, ...]:
     """The marks of a row.
 
@@ -23,28 +27,61 @@ def marks_of(
         cells: Its cells.
         rows: All rows.
         columns: The ranking columns.
-        everyone: All cells.
+        usual: What most cells of each place have.
     """
     found = [
-        _protocol(cells, everyone),
-        _budget(cells, everyone),
+        _protocol(cells, usual),
+        _budget(cells, usual),
         _control(row, rows, columns),
         _unconverged(cells),
     ]
     return tuple(mark for mark in found if mark is not None)
 
 
-def _protocol(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
+@dataclass(frozen=True)
+class Usual:
+    """What most cells of a task on a dataset have, by `_key`.
+
+    Attributes:
+        protocol: Fingerprint.
+        trials, epochs: As `_trials` and `_epochs` say it; None where no cell has any.
+    """
+
+    protocol: dict[_Key, str]
+    trials: dict[_Key, str | None]
+    epochs: dict[_Key, str | None]
+
+
+def usual_of(everyone: Sequence[Cell]) -> Usual:
+    """What most cells of each place have."""
+    places: dict[_Key, list[Cell]] = {}
+    for cell in everyone:
+        places.setdefault(_key(cell), []).append(cell)
+
+    def most(spent: Callable[[Cell], str]) -> dict[_Key, str | None]:
+        told = {
+            key: [spent(one) for one in mine if _tunable(one) and spent(one)]
+            for key, mine in places.items()
+        }
+        return {key: main_protocol(one) if one else None for key, one in told.items()}
+
+    protocol = {
+        key: main_protocol(one.record.protocol_id for one in mine) for key, mine in places.items()
+    }
+    return Usual(protocol, most(_trials), most(_epochs))
+
+
+def _protocol(cells: Sequence[Cell], usual: Usual) -> Mark | None:
     """Measured under another protocol than most of its column (only in a mixed board)."""
-    other = []
-    for cell in cells:
-        main = main_protocol(one.record.protocol_id for one in everyone if _same_place(one, cell))
-        if cell.record.protocol_id != main:
-            other.append(f"{_place(cell)} ({cell.record.protocol_id})")
+    other = [
+        f"{_place(cell)} ({cell.record.protocol_id})"
+        for cell in cells
+        if cell.record.protocol_id != usual.protocol[_key(cell)]
+    ]
     return Mark("protocol", f"other protocol on {', '.join(other)}") if other else None
 
 
-def _budget(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
+def _budget(cells: Sequence[Cell], usual: Usual) -> Mark | None:
     """Tuned with another budget than most of its column; what cannot be tuned has no budget.
 
     What is compared is what was spent: trials and seeds of everyone, epochs and patience of what is
@@ -55,14 +92,9 @@ def _budget(cells: Sequence[Cell], everyone: Sequence[Cell]) -> Mark | None:
     for cell in cells:
         if not _tunable(cell):
             continue
-        rivals = [one for one in everyone if _same_place(one, cell) and _tunable(one)]
-        if any(
-            spent(cell) != main_protocol(filter(None, map(spent, rivals)))
-            for spent in (_trials, _epochs)
-            if spent(cell)
-        ):
-            parts = [_trials(cell), _epochs(cell)]
-            other.append(f"{_place(cell)} ({', '.join(part for part in parts if part)})")
+        key, trials, epochs = _key(cell), _trials(cell), _epochs(cell)
+        if trials != usual.trials[key] or (epochs and epochs != usual.epochs[key]):
+            other.append(f"{_place(cell)} ({', '.join(filter(None, (trials, epochs)))})")
     return Mark("budget", f"other tuning budget on {', '.join(other)}") if other else None
 
 
@@ -122,11 +154,7 @@ def _tunable(cell: Cell) -> bool:
     return budget.epochs is not None or budget.trials > 1
 
 
-def _same_place(one: Cell, other: Cell) -> bool:
-    return _key(one) == _key(other)
-
-
-def _key(cell: Cell) -> tuple[str, str]:
+def _key(cell: Cell) -> _Key:
     return cell.record.spec.task, cell.record.spec.dataset
 
 
