@@ -77,8 +77,8 @@ def _unsure(found: Compared, test: Outcome, both: Paired, adjusted: Adjusted) ->
         )
     if max(map(abs, both.widest)) < test.matters:
         return (
-            f"no difference that matters, which is {test.matters:.4f} ({found.matters:.0%} of the "
-            f"score): it lies within {interval(*both.widest)}. {known}"
+            f"no difference that matters, which is {test.matters:.4f} ({found.matters:.0%} of "
+            f"{_what(test)}): it lies within {interval(*both.widest)}. {known}"
         )
     return f"too little data to tell. {known}{_needed(test, both)}"
 
@@ -135,11 +135,17 @@ def _known(found: Compared, test: Outcome, both: Paired) -> str:
     """What the data at hand could have shown."""
     assert both.detectable is not None
     score = test.matters / found.matters
-    share = f", {both.detectable / score:.0%} of the score," if score else ""
+    share = f", {both.detectable / score:.0%} of {_what(test)}," if score else ""
     return (
         f"{counted(both.n, 'unit')} show a difference of {both.detectable:.4f}{share} with a "
         f"probability of {POWER:.0%}."
     )
+
+
+def _what(test: Outcome) -> str:
+    """What shares are shares of."""
+    named = parse(test.column.metric).name
+    return "the score above a coin's" if named in _CHANCE else "the score"
 
 
 def _needed(test: Outcome, both: Paired) -> str:

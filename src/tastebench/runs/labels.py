@@ -30,16 +30,23 @@ def settings_of_run(spec: RunSpec, given: Mapping[str, Any], protocol_id: str) -
     }
 
 
-def flat(params: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(params: Mapping[str, Any], above: str = "", between: str = ".") -> dict[str, Any]:
     """Settings within settings by their dotted names, as `--set` takes them.
+
+    Args:
+        params: By name, some of them settings again.
+        above: What stands before every name.
+        between: Stands between an outer name and an inner one.
 
     >>> flat({"lr": 0.1, "pretrain": {"by": "none"}})
     {'lr': 0.1, 'pretrain.by': 'none'}
     """
     told: dict[str, Any] = {}
     for key, value in params.items():
-        below = flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else None
-        told |= {f"{above}{key}": value} if below is None else below
+        if isinstance(value, Mapping) and value:
+            told |= flat(value, f"{above}{key}{between}", between)
+        else:
+            told[f"{above}{key}"] = value
     return told
 
 

@@ -247,7 +247,9 @@ def test_tokens_are_counted_as_published(models: Callable[[str], Path], prompt: 
         told = made.account()
         assert told.prompt_tokens == found[-1].tokens.sum()
         assert told.counts == {"cut": 0, "answered": 8}
-        assert told.probes == {"encoder_parameters": made.fitted.network.dense}
+        assert told.probes["encoder_parameters"] == made.fitted.network.dense
+        assert told.probes["prompt_tokens_per_thousand"] == 1000 * told.prompt_tokens / 8
+        assert told.probes["seconds_per_thousand"] > 0
     one, sixteen = found
     assert set(one.soft) == {1} and set(sixteen.soft) == {16}
     np.testing.assert_array_equal(one.tokens, sixteen.tokens)

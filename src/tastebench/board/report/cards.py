@@ -16,8 +16,9 @@ from typing import Any
 from tastebench.board import figures
 from tastebench.board.load import Entry
 from tastebench.board.report.curves import curve
-from tastebench.board.report.flat import flat, said
+from tastebench.board.report.words import said
 from tastebench.files import canonical_json
+from tastebench.runs.labels import flat
 from tastebench.runs.record import MetricValue, Record
 
 Section = dict[str, Any]
@@ -81,13 +82,13 @@ class Cards:
         yield from _metrics(record)
         yield from self._command(entry)
         yield from _training(record)
-        yield _rows("Hyper-parameters", said(flat(record.spec.params)))
+        yield _rows("Hyper-parameters", said(flat(record.spec.params, between=" ")))
         yield from _cost(record)
         yield _rows("Counts", {name: f"{n:,}" for name, n in record.counts.items()})
         yield _rows("Probes", said(record.probes))
         yield {**_rows("Protocol", _protocol(record)), "shared": True}
         yield _rows("Hashes", _hashes(record))
-        environment = said(flat(record.environment))
+        environment = said(flat(record.environment, between=" "))
         yield {**_rows("Environment", environment), "shared": True}
 
     def _command(self, entry: Entry) -> Iterator[Section]:
@@ -167,7 +168,7 @@ def _training(record: Record) -> Iterator[Section]:
         )
     if fit is not None and fit.notes:
         yield {"title": "Notes", "list": list(fit.notes)}
-    budget = said(flat(record.budget.model_dump(mode="json")))
+    budget = said(flat(record.budget.model_dump(mode="json"), between=" "))
     yield _rows("Budget", {name: value for name, value in budget.items() if value != "none"})
     if len(record.trials) > 1:
         grid = [
@@ -187,7 +188,7 @@ def _cost(record: Record) -> Iterator[Section]:
         return
     cost = record.cost.model_dump(mode="json", exclude_none=True)
     rows = {}
-    for name, value in flat(cost).items():
+    for name, value in flat(cost, between=" ").items():
         leaf = name.rpartition(" ")[2]
         if leaf.endswith("_bytes"):
             rows[name.replace("_bytes", "")] = f"{value / 2**20:,.0f} MiB"
@@ -204,7 +205,7 @@ def _protocol(record: Record) -> dict[str, str]:
     found = {"fingerprint": record.protocol_id}
     if record.split:
         found["in words"] = "; ".join(record.split)
-    return {**found, **said(flat(record.protocol))}
+    return {**found, **said(flat(record.protocol, between=" "))}
 
 
 def _hashes(record: Record) -> dict[str, str]:

@@ -18,7 +18,6 @@ from tastebench.board.report.cards import Cards
 from tastebench.board.report.column import ROWS, cells_by_row, drawn_rows
 from tastebench.board.report.conclusion import conclude, place
 from tastebench.board.report.curves import card_curve, curve_pictures
-from tastebench.board.report.flat import flat, said
 from tastebench.board.report.level import Level, levels_of
 from tastebench.board.report.order import order_pictures
 from tastebench.board.report.pareto import pareto_pictures
@@ -26,7 +25,9 @@ from tastebench.board.report.read import Found, Part, parts_of
 from tastebench.board.report.segments import segment_pictures
 from tastebench.board.report.spec import Picture
 from tastebench.board.report.table import Head, heads
+from tastebench.board.report.words import said
 from tastebench.errors import TastebenchError, UsageError, counted
+from tastebench.runs.labels import flat
 from tastebench.tasks.protocol import TaskProtocol
 
 
@@ -244,7 +245,7 @@ def _protocol(board: Board, one: dict[str, Any]) -> dict[str, Any]:
     rows = {
         "fingerprint": one["id"],
         "data": one["dataset_fingerprint"] or "unknown",
-        **said(flat(one["protocol"] or {})),
+        **said(flat(one["protocol"] or {}, between=" ")),
         **{f"counted: {name}": f"{n:,}" for name, n in (one["counts"] or {}).items()},
     }
     return {

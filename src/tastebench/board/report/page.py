@@ -71,7 +71,7 @@ def as_data(value: Any) -> str:
     r"""JSON that may stand in a script element: nothing in it ends the element.
 
     >>> as_data({"title": "</script><!--"})
-    '{"title":"\\\\u003c/script\\\\u003e\\\\u003c!--"}'
+    '{"title":"\\u003c/script\\u003e\\u003c!--"}'
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.translate(_HEX)

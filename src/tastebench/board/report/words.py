@@ -1,24 +1,9 @@
-"""Nested settings as lines that can be read."""
+"""Values of settings as words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-
-def flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Inner names behind the outer ones; empty groups are left out.
-
-    >>> flat({"a": {"b": 1, "c": {}}, "d": [2, 3]})
-    {'a b': 1, 'd': [2, 3]}
-    """
-    found: dict[str, Any] = {}
-    for name, inner in value.items():
-        if isinstance(inner, Mapping):
-            found |= flat(inner, f"{before}{name} ")
-        else:
-            found[f"{before}{name}"] = inner
-    return found
 
 
 def said(values: Mapping[str, Any]) -> dict[str, str]:
