@@ -57,12 +57,23 @@ def main() -> None:
     asked = task.ask(problem, protocol, "test", NO_FORMS)
 
     def ours(seed: int) -> Fit:
-        return fit_ours(problem, options.epochs, seed, lambda r: measure(r, asked, protocol))
+        return fit_ours(
+            problem, options.epochs, seed, "fp32", lambda r: measure(r, asked, protocol)
+        )
+
+    def halves(seed: int) -> Fit:
+        return fit_ours(
+            problem, options.epochs, seed, "bf16", lambda r: measure(r, asked, protocol)
+        )
 
     def plain(seed: int) -> Fit:
         return fit_plain(problem, options.epochs, seed)
 
-    sides: dict[str, Callable[[int], Fit]] = {"**ours** (to reach: 4)": ours, "plainly": plain}
+    sides: dict[str, Callable[[int], Fit]] = {
+        "**ours** (to reach: 4)": ours,
+        "**ours**, precision: bf16": halves,
+        "plainly": plain,
+    }
     if options.recbole:
         sys.path.insert(0, options.recbole)
         peer = recbole(problem)
@@ -100,10 +111,14 @@ def timed(what: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
 # -------------------------------------------------------------------------------------------- ours
 
 
-def fit_ours(problem: SeqProblem, epochs: int, seed: int, evaluate: Callable[[Any], Any]) -> Fit:
+def fit_ours(
+    problem: SeqProblem, epochs: int, seed: int, precision: str, evaluate: Callable[[Any], Any]
+) -> Fit:
     """The recommender of every run."""
     card = get_recommender("sasrec")
-    recommender: Any = card.build(card.config(device="cpu", epochs=epochs, batch_size=BATCH))
+    recommender: Any = card.build(
+        card.config(device="cpu", epochs=epochs, batch_size=BATCH, precision=precision)
+    )
     clock = [time.process_time()]
     trainer = FabricTrainer(seed, progress=lambda row: clock.append(time.process_time()))
     recommender.fit(problem, Items(problem.n_items, forms=("id",)), trainer)
