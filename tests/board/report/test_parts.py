@@ -85,12 +85,13 @@ def test_broken_and_foreign_records_are_named_and_counted(results: Path) -> None
     assert "2 files skipped" in report["counts"] and "1 failed" in report["counts"]
 
 
+@pytest.mark.parametrize("table", ["per_user.parquet", "curves.parquet"])
 def test_a_broken_table_puts_its_record_aside(
-    tmp_path: Path, record: Make, write_run: Write
+    tmp_path: Path, record: Make, write_run: Write, table: str
 ) -> None:
     write_run(tmp_path, record(encoder="a"), {"ndcg@10": [0.1, 0.2]})
     folder = write_run(tmp_path, record(encoder="b"), {"ndcg@10": [0.1, 0.2]})
-    (folder / "per_user.parquet").write_bytes(b"PAR1 and no more")
+    (folder / table).write_bytes(b"PAR1 and no more")
     found = read_records(tmp_path)
     assert len(found.entries) == 1 and "unreadable table" in found.skipped[0].why
     assert str(tmp_path) not in found.skipped[0].why

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tastebench.board.load import Entry
+from tastebench.board.look.tables import CURVE, read_table
 from tastebench.board.model import Board, Column
 from tastebench.board.report.column import Drawn
 from tastebench.board.report.conclusion import place
 from tastebench.board.report.spec import Picture, inline, picture
-from tastebench.errors import DataError
 
 MOST = 8
 """Lines of a chart: of the best rows that are trained by epochs."""
@@ -27,20 +27,8 @@ def curve(entry: Entry) -> list[tuple[int, float | None, float | None]]:
     Raises:
         DataError: The table is broken.
     """
-    path = None if entry.folder is None else entry.folder / "curves.parquet"
-    if path is None or not path.is_file():
-        return []
-    import polars as pl
-
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"unreadable table: {error}",
-            where=str(path),
-            fix="remove its folder and run the plan again: everything else is kept",
-        ) from error
-    if "epoch" not in table.columns:
+    table = read_table(entry, CURVE)
+    if table is None or "epoch" not in table.columns or not table["epoch"].dtype.is_integer():
         return []
     step = -(-table.height // POINTS)
     kept = table.gather_every(step) if step > 1 else table

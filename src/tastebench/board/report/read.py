@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tastebench.board.gate import main_protocol
 from tastebench.board.load import Entry, Loaded, sort_out
+from tastebench.board.report.curves import curve
 from tastebench.errors import DataError, counted
 from tastebench.runs.record import Record
 from tastebench.runs.store import find_records
@@ -74,7 +75,8 @@ def read_records(root: Path) -> Found:
     for path in find_records(root):
         try:
             entry = Entry(Record.read(path), path.parent)
-            entry.units(list(entry.record.metrics))  # a broken table would end a board half-way
+            entry.units(list(entry.record.metrics))  # a broken table would end a page half-way
+            curve(entry)
         except DataError as error:
             skipped.append(Skipped(str(path.relative_to(root)), _why(error, root)))
             continue
