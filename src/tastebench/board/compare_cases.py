@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from tastebench.board.compare_model import Person, Questions
 from tastebench.board.load import Entry
 from tastebench.board.model import Column
 from tastebench.board.significance import mcnemar
+from tastebench.board.tables import LISTS, read_table
 from tastebench.build.printable import item_titles, printable, printed
 from tastebench.data.catalog import dataset_folder
 from tastebench.data.dataset import Dataset, is_dataset
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Items of a list that are shown."""
 
-_TABLE = "predictions.parquet"
 _QUESTION = ("user_id", "kind", "question", "options", "gold")
 
 
@@ -121,7 +120,7 @@ def _lists(entry: Entry, ids: Sequence[str], titles: Titles) -> dict[str, tuple[
     """The first items that each unit was shown, of the first question about it."""
     import polars as pl
 
-    table = _read(entry, ids)
+    table = read_table(entry, LISTS, ids)
     if table is None or "item_id" not in table.columns:
         return {}
     unit, within = table.columns[0], next(c for c in ("question", "group") if c in table.columns)
@@ -153,7 +152,7 @@ def questions_of(column: Column, a: Entry, b: Entry) -> Questions | None:
     """
     if parse(column.metric).info.needs != "answers":
         return None
-    tables = [_read(entry) for entry in (a, b)]
+    tables = [read_table(entry, LISTS) for entry in (a, b)]
     mine, theirs = tables
     if mine is None or theirs is None or not {*_QUESTION, "scores", "status"} <= {*mine.columns}:
         return None
@@ -181,24 +180,3 @@ def _right(table: pl.DataFrame, metric: str) -> np.ndarray:
     gold = (options == table["gold"].to_numpy()[:, None]).argmax(axis=1)
     share = right(scores, gold, table["status"].to_list())
     return measure_right([metric], share, table["kind"].to_numpy())[metric]
-
-
-def _read(entry: Entry, ids: Sequence[str] | None = None) -> pl.DataFrame | None:
-    """What a run predicted, of some units or all; None where that was not kept."""
-    import polars as pl
-
-    path: Path | None = None if entry.folder is None else entry.folder / _TABLE
-    if path is None or not path.is_file():
-        return None
-    try:
-        table = pl.scan_parquet(path)
-        if ids is not None:
-            unit = table.collect_schema().names()[0]
-            table = table.filter(pl.col(unit).cast(pl.String).is_in(list(ids)))
-        return table.collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"unreadable table: {error}",
-            where=str(path),
-            fix="remove its folder and run the plan again: everything else is kept",
-        ) from error

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tastebench.board import figures
 from tastebench.board.load import Entry
-from tastebench.board.look.tables import CURVE, read_table
+from tastebench.board.tables import CURVE, read_table
 from tastebench.errors import TastebenchError, counted
 from tastebench.runs.record import Cost, Record
 from tastebench.tasks.protocol import TaskProtocol

@@ -13,8 +13,8 @@ from tastebench.board.look.asked import Case, Item, Source, source_of
 from tastebench.board.look.beside import Model, rivals_of
 from tastebench.board.look.calls import Calls, calls_of
 from tastebench.board.look.quiz import Question, questions_about
-from tastebench.board.look.tables import LISTS, UNITS, read_table
 from tastebench.board.look.whom import Unit, unit_of
+from tastebench.board.tables import LISTS, UNITS, read_table
 from tastebench.build.printable import printed
 from tastebench.data.questions.spec import KINDS
 from tastebench.errors import UsageError, counted, did_you_mean
@@ -122,7 +122,7 @@ def look_at(entry: Entry, wanted: Wanted) -> Look:
     source = source_of(entry.record, wanted.dataset)
     rivals = rivals_of(entry)
     models = (rivals.own, *rivals.others[: wanted.others])
-    tables = [read_table(model.entry, LISTS, wanted.unit) for model in models]
+    tables = [read_table(model.entry, LISTS, [wanted.unit]) for model in models]
     values = (unit.values, *(_values(model.entry, wanted.unit) for model in models[1:]))
     of_questions = entry.record.spec.task == _TASK_OF_QUESTIONS
     cases = source.cases(wanted.unit)
@@ -168,7 +168,7 @@ def _unit(entry: Entry, unit: str) -> tuple[Unit, str]:
     Raises:
         UsageError: It is not there, or there is no table.
     """
-    table = read_table(entry, UNITS, unit)
+    table = read_table(entry, UNITS, [unit])
     if table is None:
         raise UsageError(
             "the table of values per unit is gone, so nothing is known of single ones",
@@ -190,7 +190,7 @@ def _unit(entry: Entry, unit: str) -> tuple[Unit, str]:
 
 
 def _values(entry: Entry, unit: str) -> dict[str, float] | None:
-    table = read_table(entry, UNITS, unit)
+    table = read_table(entry, UNITS, [unit])
     return unit_of(table.row(0, named=True)).values if table is not None and len(table) else None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tastebench.board.compare_model import pooled
 from tastebench.board.load import Entry
-from tastebench.board.look.tables import UNITS, read_table
+from tastebench.board.tables import UNITS, read_table
 from tastebench.build.printable import printed
 from tastebench.errors import DataError
 from tastebench.metrics.grammar import parse

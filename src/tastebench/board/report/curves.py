@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tastebench.board.load import Entry
-from tastebench.board.look.tables import CURVE, read_table
 from tastebench.board.model import Board, Column
 from tastebench.board.report.column import Drawn
 from tastebench.board.report.conclusion import place
 from tastebench.board.report.spec import Picture, inline, picture
+from tastebench.board.tables import CURVE, read_table
 
 MOST = 8
 """Lines of a chart: of the best rows that are trained by epochs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tastebench.board.load import Entry
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 UNITS, LISTS, CURVE = "per_user.parquet", "predictions.parquet", "curves.parquet"
 
 
-def read_table(entry: Entry, name: str, unit: str | None = None) -> pl.DataFrame | None:
-    """A table of a run, of one unit or whole; None where it is not there.
+def read_table(entry: Entry, name: str, units: Sequence[str] | None = None) -> pl.DataFrame | None:
+    """A table of a run, of some units or whole; None where it is not there.
 
     Args:
         entry: The run.
         name: Of the file.
-        unit: A user's or query's id, as text.
+        units: Ids of users or queries, as text; None for all.
 
     Raises:
         DataError: It is broken.
@@ -31,9 +32,9 @@ def read_table(entry: Entry, name: str, unit: str | None = None) -> pl.DataFrame
     path = entry.folder / name
     try:
         table = pl.scan_parquet(path)
-        if unit is not None:
+        if units is not None:
             first = table.collect_schema().names()[0]
-            table = table.filter(pl.col(first).cast(pl.String) == unit)
+            table = table.filter(pl.col(first).cast(pl.String).is_in(list(units)))
         return table.collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
