@@ -15,7 +15,7 @@ from tastebench.board.compare_verdict import difference_that_matters
 from tastebench.board.load import Entry
 from tastebench.board.model import Column
 from tastebench.board.significance import Paired, benjamini_hochberg, holm, paired
-from tastebench.errors import DataError
+from tastebench.board.tables import UNITS, read_table
 from tastebench.tasks.evaluate import HISTORY_LABELS, POPULARITY_LABELS
 
 if TYPE_CHECKING:
@@ -138,16 +138,8 @@ def _labels(entry: Entry, group: str | None) -> dict[str, pl.Series]:
     """
     import polars as pl
 
-    assert entry.folder is not None
-    path = entry.folder / "per_user.parquet"
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"unreadable table: {error}",
-            where=str(path),
-            fix="remove its folder and run the plan again: everything else is kept",
-        ) from error
+    table = read_table(entry, UNITS)
+    assert table is not None
     table = table if group is None else table.filter(pl.col("group") == group)
     apart = (table.columns[0], "group")
     names = [name for name, kind in table.schema.items() if kind == pl.String]
