@@ -137,9 +137,33 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value in `path`."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, most: int = 1 << 28) -> Any:
+    """The JSON value in `path`, whoever wrote it.
+
+    Args:
+        path: The file.
+        most: Bytes that are read at most.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not UTF-8 or not JSON, is nested too deep to be read, or is too large.
+    """
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, and {most:,} are read at most")
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The JSON value of a text that may come from anybody.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deep to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def canonical_json(value: Any) -> str:

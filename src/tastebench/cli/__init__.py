@@ -31,6 +31,7 @@ from tastebench.cli import (
     serve,
     show,
 )
+from tastebench.data.offline import obey
 from tastebench.errors import DataError, TastebenchError
 
 INTERNAL = 3
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plain = [argument for argument in given if argument not in ("-v", "--verbose")]
     verbose = len(plain) < len(given) or bool(os.environ.get("TASTEBENCH_DEBUG"))
     try:
+        obey()
         make_app()(plain, prog_name="tastebench")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

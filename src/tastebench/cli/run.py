@@ -35,6 +35,8 @@ EXAMPLES = """Examples:
   tastebench run quickstart --set seeds=[0,1,2] --out results --workers 2
 
   tastebench run study.yaml --keep-models
+
+  tastebench run study.yaml --offline --lock study.lock.json
 """
 
 SOME_FAILED = 1
@@ -89,6 +91,18 @@ CarbonIntensity = Annotated[
     float | None,
     typer.Option(min=0, metavar="G", help="g CO2e per kWh here; measures energy: carbon of it."),
 ]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Fetch nothing and ask no server; TASTEBENCH_OFFLINE=1."),
+]
+LockFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--lock",
+        metavar="FILE",
+        help="Written if not there: hashes of all data and models; else checked.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -138,6 +152,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
             help="Also send runs to MLflow: its address, or mlflow for MLFLOW_TRACKING_URI.",
         ),
     ] = None,
+    offline: Offline = False,
+    lock: LockFile = None,
     workers: Workers = None,
     out: Out = Path("results"),
     as_json: AsJson = False,
@@ -147,8 +163,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     Every run leaves a record, and the board is made of the records. What is finished stays: give
     the same command again to go on after an interruption.
     """
+    from tastebench.data.offline import go_offline
     from tastebench.runs.execute import Options
     from tastebench.suites import find_plan
+
+    if offline:
+        go_offline()
 
     if paper and preset not in (None, "paper"):
         raise UsageError(f"--paper and --preset {preset} exclude each other", fix="choose one")
@@ -166,7 +186,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
         print_outlook(found, options, as_json)
         return
-    finish(carry_out(found, options, track), as_json)
+    finish(carry_out(found, options, track, lock), as_json)
 
 
 def _energy(measured: bool, carbon_intensity: float | None) -> list[str]:
@@ -226,10 +246,13 @@ def _split(entries: list[str]) -> list[str]:
     return [name.strip() for entry in entries for name in entry.split(",") if name.strip()]
 
 
-def carry_out(plan: Plan, options: Options, track: str | None = None) -> Todo:
+def carry_out(
+    plan: Plan, options: Options, track: str | None = None, lock: Path | None = None
+) -> Todo:
     """Does what is open, shows how it goes on stderr; Ctrl-C keeps what is done."""
     from tastebench.runs.execute import carry_out as execute
     from tastebench.runs.execute import look
+    from tastebench.runs.lock import locked
     from tastebench.runs.progress import watcher
     from tastebench.runs.tracking import tracked
 
@@ -240,7 +263,8 @@ def carry_out(plan: Plan, options: Options, track: str | None = None) -> Todo:
             watch.say(line)
         if not todo.runs:
             raise typer.Exit(NOTHING_HERE)
-        execute(todo, watcher=watch)
+        with locked(lock, todo, watch.say):
+            execute(todo, watcher=watch)
     except KeyboardInterrupt:
         command = shlex.join(["tastebench", *sys.argv[1:]])
         typer.echo(f"\ninterrupted; what is finished is kept. To go on:\n  {command}", err=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tastebench.data.offline import refuse_if_offline
 from tastebench.errors import DataError
 from tastebench.files import write_text
 
@@ -46,7 +47,14 @@ def download(
     Raises:
         DataError: No address gave the file. A file of the wrong hash is removed; of one that was
             cut off, the part that arrived is kept for the next call.
+        OfflineError: The network is not to be used.
     """
+    refuse_if_offline(
+        f"{target.name} is not here and would be downloaded",
+        where=urls[0],
+        fix=f"put it at {target}, pass the folder that holds the raw files with --raw, or go "
+        "online once",
+    )
     import pooch
     from requests import RequestException
 

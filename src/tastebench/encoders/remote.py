@@ -27,7 +27,7 @@ from tastebench.encoders.hooks import Usage
 from tastebench.encoders.shards import DiskShards
 from tastebench.errors import UsageError
 from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RemoteError
-from tastebench.lm.remote import Client
+from tastebench.lm.remote import Client, refuse_unless_near
 from tastebench.lm.spending import (
     Budget,
     Limits,
@@ -159,7 +159,9 @@ class RemoteEncoder:
         self._price = price
         self._client: Client | None = None
         if not self._probe_path().is_file():
-            self.endpoint.key()  # nothing can be cached yet: a missing key is better said now
+            # Nothing can be cached yet: what will be missing is better said now.
+            refuse_unless_near(self.endpoint)
+            self.endpoint.key()
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Makes sure, once, that the server can be asked and still has the model it had before.

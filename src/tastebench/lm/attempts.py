@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import email.utils
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tastebench.files import parse_json
 from tastebench.lm.endpoint import NO_KEY
 
 _SHORT = 300
@@ -54,7 +54,7 @@ def send(call: Callable[[], bytes], key: str) -> tuple[Any, None] | tuple[None, 
     except openai.APIStatusError as error:
         return None, _refused(error, key)
     try:
-        return json.loads(content), None
+        return parse_json(content), None
     except ValueError:
         shown = _shortened(content.decode(errors="replace"), key)
         what = f"the server's answer is no whole JSON: {shown!r}"

@@ -8,7 +8,6 @@ Python code stays untouched unless the caller says that it is trusted.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from tastebench.data.offline import is_offline, refuse_if_offline
 from tastebench.errors import DataError, UsageError
-from tastebench.files import hash_file, hash_json
+from tastebench.files import hash_file, hash_json, read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,8 +68,8 @@ class ModelFolder:
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            return read_json(path)
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"model {self.name!r} has a broken {file}: {error}",
                 where=str(path),
@@ -82,6 +82,7 @@ def find_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
 
     Raises:
         DataError: No such folder, or the hub cannot be reached and has no copy here.
+        OfflineError: It would have to be fetched, and the network is not to be used.
         UsageError: `name` is neither.
     """
     path = Path(name).expanduser()
@@ -122,9 +123,12 @@ def is_downloaded(name: str) -> bool:
     index = snapshot / "model.safetensors.index.json"
     if not index.is_file():
         return any(path.is_file() for path in snapshot.glob("*.safetensors"))
-    # An interrupted download leaves some of the parts.
-    parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((snapshot / part).is_file() for part in parts)
+    # An interrupted download leaves some of the parts, or a list of them that cannot be read.
+    try:
+        parts = set(read_json(index)["weight_map"].values())
+        return all((snapshot / part).is_file() for part in parts)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError):
+        return False
 
 
 def would_download(name: str) -> bool:
@@ -138,12 +142,21 @@ def _from_hub(name: str, repository: str, revision: str | None, trusted: bool) -
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     parts = [*_PARTS, _CODE] if trusted else list(_PARTS)
+    offline = is_offline()
+    if offline and not is_downloaded(name):
+        refuse_if_offline(
+            f"the model {name} is not on this machine and would be downloaded",
+            where=repository if revision is None else f"{repository} at {revision}",
+            fix=f"hf download {repository}{f' --revision {revision}' if revision else ''} where "
+            "there is a network, or give the path of its folder",
+        )
     try:
         path = snapshot_download(
             repository,
             revision=revision,
             allow_patterns=parts,
             ignore_patterns=[f"{folder}/*" for folder in _NO_PARTS],
+            local_files_only=offline,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -165,6 +178,18 @@ def folder_revision(folder: Path) -> str:
     Raises:
         DataError: The folder holds no weights that can be read.
     """
+    hashes = file_hashes(folder)
+    if not any(name.endswith(".safetensors") for name in hashes):
+        raise DataError(
+            "no weights in the safetensors format",
+            where=str(folder),
+            fix="save the model with save_pretrained(folder, safe_serialization=True)",
+        )
+    return hash_json([[name, digest] for name, digest in hashes.items()])
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file that a model consists of, by its path below `folder`."""
     patterns = (*_PARTS, _CODE)
     files = sorted(
         path
@@ -172,13 +197,7 @@ def folder_revision(folder: Path) -> str:
         for path in folder.rglob(pattern)
         if path.is_file() and not set(path.relative_to(folder).parts[:-1]) & set(_NO_PARTS)
     )
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise DataError(
-            "no weights in the safetensors format",
-            where=str(folder),
-            fix="save the model with save_pretrained(folder, safe_serialization=True)",
-        )
-    return hash_json([[path.relative_to(folder).as_posix(), _file_hash(path)] for path in files])
+    return {path.relative_to(folder).as_posix(): _file_hash(path) for path in files}
 
 
 def _file_hash(path: Path) -> str:

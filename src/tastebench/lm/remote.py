@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tastebench.data.offline import refuse_if_offline
 from tastebench.errors import UsageError
 from tastebench.lm.answers import (
     Answer,
@@ -26,7 +27,13 @@ from tastebench.lm.answers import (
     read_vectors,
 )
 from tastebench.lm.attempts import Problem, send
-from tastebench.lm.endpoint import OPENAI_URL, Endpoint, RefusedError, RemoteError
+from tastebench.lm.endpoint import (
+    OPENAI_URL,
+    PREFIX,
+    Endpoint,
+    RefusedError,
+    RemoteError,
+)
 from tastebench.lm.spending import Budget, Limits, Pace, Price, Usage, estimate_tokens
 from tastebench.lm.threads import Stop, Stopped, each
 
@@ -60,6 +67,7 @@ class Client:
     Raises:
         UsageError: The budget caps dollars and the price is unknown.
         RemoteError: There is no key.
+        OfflineError: The network is not to be used, and the endpoint is not this machine.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Client:
         budget: Budget | None = None,
         price: Price | None = None,
     ) -> None:
+        refuse_unless_near(endpoint)
         self.endpoint, self.price = endpoint, price
         self.limits, self.budget = limits or Limits(), budget or Budget()
         if self.budget.usd is not None and price is None:
@@ -293,6 +302,21 @@ class Client:
             where=f"{self.endpoint.model} at {self.endpoint.address}",
             fix="check that the address serves this kind of model and the server is sound; "
             "nothing of this answer is kept",
+        )
+
+
+def refuse_unless_near(endpoint: Endpoint) -> None:
+    """Refuses a model that is asked over the network, where that is not to be used.
+
+    Raises:
+        OfflineError: It is not this machine.
+    """
+    if not endpoint.is_local:
+        refuse_if_offline(
+            f"the model {endpoint} is asked over the network",
+            where=endpoint.address,
+            fix="take a model whose files are here, or a server on this machine: "
+            f"{PREFIX}{endpoint.model}@http://localhost:PORT/v1",
         )
 
 

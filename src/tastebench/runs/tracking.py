@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from tastebench.data.offline import refuse_if_offline
 from tastebench.errors import DependencyError
 from tastebench.runs import store
 from tastebench.runs.labels import flat
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HASH, PROTOCOL, SUPERSEDED = "tastebench.spec_hash", "tastebench.protocol", "tastebench.superseded"
 """Tags: the identity of a run, the question it answers, and that a later one did it again."""
 
+_HERE = ("sqlite:", "file:", "http://localhost", "http://127.0.0.1", "http://[::1]")
 _FILES = ("record.json", "config.yaml")
 _AT_ONCE = 100
 _LONGEST = 500
@@ -131,11 +133,18 @@ def tracked(watch: Watcher, address: str | None, out: Path) -> Watcher:
 
     Raises:
         DependencyError: MLflow is not installed.
+        OfflineError: It is a server, and the network is not to be used.
     """
     if address is None:
         return watch
     if address == "mlflow":
         address = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if "://" in address and not address.startswith(_HERE):
+        refuse_if_offline(
+            "runs would be sent to a server of MLflow",
+            where=address.partition("://")[2].rpartition("@")[2],
+            fix="--track sqlite:///mlflow.db keeps them in a file here, or leave --track away",
+        )
     return Several(watch, Tracking(address, out, watch.say))
 
 
