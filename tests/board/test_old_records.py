@@ -1,8 +1,8 @@
 """Records as earlier versions wrote them stay readable.
 
 `old_records/` holds files, byte for byte, that the first version with records wrote for the
-embedded shop (2026-11-20, schema 1): without probes, shortcuts, preliminary marks and whatever else came
-later. A schema that can no longer read them has to migrate them.
+embedded shop (2026-11-20, schema 1): without probes, shortcuts, preliminary marks and what else
+came later. A schema that can no longer read them has to migrate them.
 """
 
 from __future__ import annotations
