@@ -2,7 +2,8 @@
 
 Each function takes a frame with user_id, item_id, time and row - a Polars DataFrame or LazyFrame, a
 PySpark DataFrame - and returns one of the same kind; `prepare` applies them to a `Dataset` and
-writes down what each one did. On Spark nothing but counts and sampled ids comes to the driver.
+writes down what each one did; `tastebench.data.spark_prepare` does the same with a dataset that is
+never in memory. On Spark nothing but counts and sampled places comes to the driver.
 """
 
 from __future__ import annotations
@@ -41,20 +42,30 @@ def dedup(interactions: FrameT) -> FrameT:
     """
     frame: Any = nw.from_native(interactions)
     columns = frame.collect_schema().names()
-    order = [column for column in ("time", "row") if column in columns]
+    # Data without an order have one `row` for all: then the place in the table decides, if known.
+    order = [column for column in ("time", "row", PLACE) if column in columns]
     kept = frame.unique(["user_id", "item_id"], keep="first", order_by=order)
     if isinstance(kept, nw.DataFrame):
-        kept = kept.sort("row")
+        kept = kept.sort(*(column for column in order if column != "time"))
     native: FrameT = kept.to_native()
     return native
 
 
-def k_core(interactions: FrameT, k: int) -> Core:
+def k_core(
+    interactions: FrameT, k: int, *, computed: Callable[[FrameT], FrameT] | None = None
+) -> Core:
     """The unique largest set of interactions in which every user and every item has `k` or more.
 
     In each pass users and items with fewer than `k` interactions in the current set go at the same
     time, until a pass removes nothing. Any order of removal ends at the same set, because what is
     removed can be in no k-core (Seidman 1983 for graphs; here the bipartite one).
+
+    Args:
+        interactions: With user_id and item_id.
+        k: Interactions that every user and item has at least.
+        computed: Carries out the plan of a lazy frame between passes, so that plans do not pile up;
+            None for Polars' memory, or on Spark a checkpoint: a reliable one where a folder for
+            them is set, else one that is lost with its executor.
 
     Raises:
         UsageError: `k` is below 1.
@@ -62,21 +73,22 @@ def k_core(interactions: FrameT, k: int) -> Core:
     _at_least_one(k, "k of the k-core")
     frame: Any = nw.from_native(interactions)
     if isinstance(frame, nw.LazyFrame):
-        core, passes = _core(frame, k)
+        carry_out: Any = computed or _checkpoint
+        core, passes = _core(frame, k, lambda f: nw.from_native(carry_out(f.to_native())))
         return Core(core.to_native(), passes)
     # Texts as codes count twice as fast, and only positions are carried along.
     sides = frame.select("user_id", "item_id")
     texts = [name for name, dtype in sides.schema.items() if dtype == nw.String]
     coded = sides.with_columns(nw.col(*texts).cast(nw.Categorical)) if texts else sides
-    core, passes = _core(coded.with_row_index("_position"), k)
+    core, passes = _core(coded.with_row_index("_position"), k, lambda f: f)
     return Core(frame[core["_position"].to_numpy()].to_native(), passes)
 
 
-def _core(frame: Any, k: int) -> tuple[Any, int]:
+def _core(frame: Any, k: int, computed: Callable[[Any], Any]) -> tuple[Any, int]:
     rows, passes = _count(frame), 0
     while True:
         enough = (nw.len().over(side) >= k for side in ("user_id", "item_id"))
-        frame = _computed(frame.filter(*enough))
+        frame = computed(frame.filter(*enough))
         left, rows = rows, _count(frame)
         passes += 1
         if left == rows:
@@ -117,12 +129,20 @@ def sample_users(interactions: FrameT, n: int, seed: int) -> FrameT:
     """
     _at_least_one(n, "the number of users to sample")
     frame: Any = nw.from_native(interactions)
-    ids = _collected(frame.select("user_id").unique())["user_id"].sort()
-    if n >= len(ids):
+    users = frame.select("user_id").unique()
+    n_users = _count(users)
+    if n >= n_users:
         return interactions
-    drawn = np.random.default_rng(seed).choice(len(ids), size=n, replace=False)
-    chosen = ids[np.sort(drawn).tolist()].to_list()
-    kept: FrameT = frame.filter(nw.col("user_id").is_in(chosen)).to_native()
+    places = np.sort(np.random.default_rng(seed).choice(n_users, size=n, replace=False))
+    if isinstance(frame, nw.DataFrame):
+        chosen = users["user_id"].sort()[places.tolist()].to_list()
+        kept: FrameT = frame.filter(nw.col("user_id").is_in(chosen)).to_native()
+        return kept
+    numbered = users.with_row_index(PLACE, order_by="user_id")
+    drawn = _lazy_like(frame, PLACE, places)
+    numbered = numbered.with_columns(nw.col(PLACE).cast(nw.Int64))
+    of_drawn = numbered.join(drawn, on=PLACE, how="semi").select("user_id")
+    kept = frame.join(of_drawn, on="user_id", how="semi").to_native()
     return kept
 
 
@@ -161,43 +181,73 @@ def prepare(dataset: Dataset, filters: Filters, name: str) -> Dataset:
     if frame is None:
         raise DataError("this dataset has no interactions to filter", where=dataset.name)
     if filters.min_rating is not None and frame["rating"].is_null().all():
-        raise UsageError(
-            f"--min-rating needs ratings, and {dataset.name} has none", fix="leave it out"
-        )
-    frame = frame.with_row_index(_KEPT)
-    steps: list[dict[str, Any]] = []
-    for step, apply in _steps(filters):
-        before = len(frame)
-        frame, more = apply(frame)
-        steps.append({**step, **more, "rows_before": before, "rows_after": len(frame)})
-        if frame.is_empty():
-            raise DataError(
-                f"no interaction is left after {_told(step)}",
-                where=dataset.name,
-                fix="use weaker filters",
-            )
+        raise unrated(dataset.name)
+    frame, steps = carry_out(frame.with_row_index(PLACE), filters, dataset.name, _whole)
     tables, repairs = tidy(follow(dataset.tables, frame, keep_items=filters.keep_items), name)
     assert tables.interactions is not None
-    kept = tables.interactions[_KEPT].to_numpy()
-    tables = replace(tables, interactions=tables.interactions.drop(_KEPT))
+    kept = tables.interactions[PLACE].to_numpy()
+    tables = replace(tables, interactions=tables.interactions.drop(PLACE))
     manifest = {
         "prepared_from": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "steps": steps,
         "repairs": repairs,
         "source": dataset.manifest,
     }
-    made = Dataset.create(_card(dataset.card, name, filters), tables, manifest)
+    made = Dataset.create(prepared_card(dataset.card, name, filters), tables, manifest)
     known = provenance.follow(dataset.provenance, dataset, made, kept)
     return replace(made, provenance=known)
 
 
-_KEPT = "_kept"
+PLACE = "_place"
 """Column that carries the row that an interaction had before the filters."""
 
-Step = Callable[[pl.DataFrame], tuple[pl.DataFrame, dict[str, Any]]]
+Step = Callable[[Any], tuple[Any, dict[str, Any]]]
+
+Computed = Callable[[Any], tuple[Any, int]]
+"""Carries out the plan of a frame: the frame again, and its rows."""
 
 
-def _steps(filters: Filters) -> list[tuple[dict[str, Any], Step]]:
+def carry_out(
+    frame: Any, filters: Filters, name: str, computed: Computed
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The frame after the filters, and what each one did, as the manifest has it.
+
+    Args:
+        frame: Interactions of the kinds that the filters take, with `PLACE`.
+        filters: What to do.
+        name: The dataset, for messages.
+        computed: Called after every filter, and after every pass of a k-core.
+
+    Raises:
+        DataError: No interaction is left.
+    """
+    steps: list[dict[str, Any]] = []
+    frame, rows = computed(frame)
+    for step, apply in _steps(filters, lambda f: computed(f)[0]):
+        frame, more = apply(frame)
+        before, (frame, rows) = rows, computed(frame)
+        steps.append({**step, **more, "rows_before": before, "rows_after": rows})
+        if not rows:
+            raise DataError(
+                f"no interaction is left after {_told(step)}",
+                where=name,
+                fix="use weaker filters",
+            )
+    return frame, steps
+
+
+def unrated(name: str) -> UsageError:
+    """What is said where ratings are asked for and there are none."""
+    return UsageError(f"--min-rating needs ratings, and {name} has none", fix="leave it out")
+
+
+def _whole(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    return frame, len(frame)
+
+
+def _steps(
+    filters: Filters, computed: Callable[[Any], Any]
+) -> list[tuple[dict[str, Any], Step]]:
     """The filters that are on, each with what the manifest says of it."""
     rating, users, k, length = (
         filters.min_rating,
@@ -216,14 +266,16 @@ def _steps(filters: Filters) -> list[tuple[dict[str, Any], Step]]:
         step = {"step": "sample_users", "n": users, "seed": filters.seed}
         steps.append((step, lambda f: (sample_users(f, users, filters.seed), {})))
     if k is not None:
-        steps.append(({"step": "k_core", "k": k}, lambda f: _core_step(f, k)))
+        steps.append(({"step": "k_core", "k": k}, lambda f: _core_step(f, k, computed)))
     if length is not None:
         steps.append(({"step": "min_length", "n": length}, lambda f: (min_length(f, length), {})))
     return steps
 
 
-def _core_step(frame: pl.DataFrame, k: int) -> tuple[pl.DataFrame, dict[str, Any]]:
-    core = k_core(frame, k)
+def _core_step(
+    frame: Any, k: int, computed: Callable[[Any], Any]
+) -> tuple[Any, dict[str, Any]]:
+    core = k_core(frame, k, computed=computed)
     return core.frame, {"passes": core.passes}
 
 
@@ -284,7 +336,7 @@ def follow(tables: Tables, interactions: pl.DataFrame, *, keep_items: bool = Fal
     return replace(tables, **changed)  # type: ignore[arg-type]
 
 
-def _card(card: DatasetCard, name: str, filters: Filters) -> DatasetCard:
+def prepared_card(card: DatasetCard, name: str, filters: Filters) -> DatasetCard:
     """The card under the new name; published counts no longer hold."""
     on = filters.model_dump(exclude_defaults=True)
     told = ", ".join(f"{key} {value}" for key, value in on.items()) or "no filter"
@@ -307,14 +359,23 @@ def _at_least_one(value: int, what: str) -> None:
         raise UsageError(f"{what} is {value}, it must be at least 1")
 
 
-def _computed(frame: Any) -> Any:
-    """The frame with its plan carried out, so that passes do not pile up in a lazy one."""
-    if not isinstance(frame, nw.LazyFrame):
-        return frame
-    native: Any = frame.to_native()
+def _checkpoint(native: Any) -> Any:
+    """The frame with its plan carried out: in memory for Polars, as a checkpoint on Spark."""
     if isinstance(native, pl.LazyFrame):
-        return nw.from_native(native.collect().lazy())
-    return nw.from_native(native.localCheckpoint())
+        return native.collect().lazy()
+    # A session of Spark Connect has no context to ask.
+    context = getattr(native.sparkSession, "sparkContext", None)
+    reliable = context is not None and context.getCheckpointDir() is not None
+    return native.checkpoint() if reliable else native.localCheckpoint()
+
+
+def _lazy_like(frame: Any, column: str, values: np.ndarray) -> Any:
+    """Integers as a lazy frame of the kind of `frame`, with one column."""
+    native = frame.to_native()
+    if isinstance(native, pl.LazyFrame):
+        return nw.from_native(pl.LazyFrame({column: values.astype(np.int64)}))
+    rows = [(value,) for value in values.tolist()]
+    return nw.from_native(native.sparkSession.createDataFrame(rows, f"{column} long"))
 
 
 def _collected(frame: Any) -> Any:
