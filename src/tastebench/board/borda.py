@@ -19,10 +19,12 @@ def borda_points(scores: np.ndarray) -> np.ndarray:
     >>> borda_points(np.array([[0.2, 0.3], [0.2, 0.1], [0.1, 0.2]])).sum(axis=1).tolist()
     [3.5, 1.5, 1.0]
     """
-    above = (scores[None] > scores[:, None]).sum(axis=1)
-    tied = (scores[None] == scores[:, None]).sum(axis=1)  # itself included, 0 where missing
-    rank = above + (tied + 1) / 2
-    return np.where(np.isnan(scores), 0.0, len(scores) - rank)
+    points = np.zeros(scores.shape)
+    for column, into in zip(scores.T, points.T, strict=True):
+        known = np.flatnonzero(~np.isnan(column))
+        above, tied = _above_and_tied(column[known])
+        into[known] = len(scores) - (above + (tied + 1) / 2)
+    return points
 
 
 def final_ranks(totals: np.ndarray) -> np.ndarray:
@@ -31,8 +33,14 @@ def final_ranks(totals: np.ndarray) -> np.ndarray:
     >>> final_ranks(np.array([3.0, 5.0, 3.0, 1.0])).tolist()
     [2, 1, 2, 4]
     """
-    ranks: np.ndarray = 1 + (totals[None] > totals[:, None]).sum(axis=1)
-    return ranks
+    return 1 + _above_and_tied(totals)[0]
+
+
+def _above_and_tied(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many are higher than each, and how many as high, itself included; int64 `[n]` each."""
+    rising = np.sort(values)
+    left, right = (np.searchsorted(rising, values, side=side) for side in ("left", "right"))
+    return len(values) - right, right - left
 
 
 def overall_average(scores: np.ndarray) -> np.ndarray:

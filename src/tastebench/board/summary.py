@@ -26,7 +26,8 @@ def summarise(board: Board) -> str:
         models = encoded
     elif noun == "encoder":
         noun = "recommender"
-    baselines = [row for row in board.ranked if row not in models]
+    competing = {row.name for row in models}
+    baselines = [row for row in board.ranked if row.name not in competing]
     sentences = [
         _lead(board, models, noun),
         *_against(board.columns, models[0], baselines),

@@ -25,6 +25,25 @@ class TestConformance(RecommenderTests):
     config = {"epochs": 2, "hidden_size": 8, "inner_size": 8, "device": "cpu"}  # noqa: RUF012
 
 
+class TestConformanceWithDrawnItems(RecommenderTests):
+    card = CARD
+    config = {  # noqa: RUF012
+        "epochs": 2,
+        "hidden_size": 8,
+        "inner_size": 8,
+        "device": "cpu",
+        "loss": "sampled-softmax",
+        "negatives": 4,
+    }
+
+
+def test_losses_that_came_later_leave_what_was_written_as_it_was() -> None:
+    assert not {"loss", "negatives", "draws", "logq", "gbce_t", "table"} & set(
+        UniSRecConfig().model_dump()
+    )
+    assert UniSRecConfig(loss="sampled-softmax").model_dump()["loss"] == "sampled-softmax"
+
+
 def problem() -> SeqProblem:
     none = np.empty(0, np.int64)
     targets = Targets(none, Ragged.from_lists([]), none.astype(np.int32), none)

@@ -15,7 +15,6 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.seqrec.settings import SequenceSettings
 from tastebench.training.batches import SequenceBatch
 from tastebench.training.losses import (
-    CHUNK_ROWS,
     gbce_beta,
     linear_cross_entropy,
     sampled_binary_cross_entropy,
@@ -54,7 +53,7 @@ class Objective:
         if not isinstance(settings, SequenceSettings):
             return cls()
         if settings.loss == "softmax":
-            return cls(rows=CHUNK_ROWS)
+            return cls(rows=settings.ROWS)
         if n_items < 2:
             raise UsageError(
                 f"loss={settings.loss} draws items that a position is told apart from, and there "

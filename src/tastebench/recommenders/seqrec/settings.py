@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,7 +37,12 @@ class SequenceSettings(TrainSettings):
     which Adam does not see, and leave out all items of the sequence, not `y` alone). `gbce` takes
     back the overconfidence that few negatives teach (Petrov and Macdonald, RecSys 2023): `t = 0` is
     `bce`, and with `t = 1` scores are calibrated as if no negative had been left out.
+
+    Attributes:
+        ROWS: Rows of the full softmax taken at once; see `linear_cross_entropy`.
     """
+
+    ROWS: ClassVar[int | None] = 128
 
     loss: LossName = "softmax"
     """Over all items, or over the next item and some drawn ones; the formulas stand above."""

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from tastebench.contracts import Recommender, RecommenderCard
 from tastebench.items.adapt import Adaptor
-from tastebench.training.settings import TrainSettings
+from tastebench.recommenders.seqrec.settings import SequenceSettings
 
 
-class UniSRecConfig(TrainSettings):
+class UniSRecConfig(SequenceSettings):
     """Hyper-parameters, at the values of the published inductive model trained from scratch."""
+
+    LATER: ClassVar[tuple[str, ...]] = (
+        *SequenceSettings.LATER,
+        "loss",
+        "negatives",
+        "draws",
+        "logq",
+        "gbce_t",
+        "table",
+    )
+    ROWS: ClassVar[int | None] = None
 
     adaptor: Adaptor = "pca"
     """`pca` whitens the vectors to `dimensions`; `none` takes them as the encoder made them.
