@@ -1,13 +1,16 @@
 """Atomic writes and content hashes.
 
 A file is written beside its target, flushed to disk and renamed over it, so a reader sees the old
-content or the new, never a half. A folder is built beside its target and renamed into place.
-Accepted: a crash can leave a `.tmp-*` sibling behind, for a moment while a folder is replaced there
-is none, and a rename is not durable on every file system until the folder's own entry is synced.
+content or the new, never a half. A folder is built beside its target and renamed into place, or
+swapped with the one that is there.
+Accepted: a crash can leave a `.tmp-*` sibling behind, which no reader looks at; where the system
+cannot swap two folders there is none for a moment while one is replaced; and a rename is not
+durable on every file system until the folder's own entry is synced.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -16,7 +19,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,12 +36,17 @@ _SYSTEM_CODE = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path to write; renames it to `path` if the block succeeds."""
+def atomic_file(path: Path, name: Callable[[Path], str] | None = None) -> Iterator[Path]:
+    """Yields a temporary path to write; renames it to `path` if the block succeeds.
+
+    Args:
+        path: The file.
+        name: Names it by what was written, in the folder of `path` and instead of its name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+    handle, made = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
     os.close(handle)
-    temporary = Path(name)
+    temporary = Path(made)
     try:
         with plain_errors(path):
             yield temporary
@@ -46,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         # mkstemp makes files private; what is published follows the user's umask.
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        temporary.replace(path if name is None else path.with_name(name(temporary)))
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -108,21 +116,35 @@ def _umask() -> int:
 
 
 def _publish(folder: Path, path: Path) -> None:
-    """Renames `folder` to `path`; what was there is moved aside first and then deleted.
+    """Renames `folder` to `path`; what was there is under the old name afterwards, or gone.
 
     Two processes may publish at once: whoever finds the place taken moves the other's away.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as retired:
-        for attempt in range(100):
-            try:
-                folder.rename(path)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+    for attempt in range(100):
+        try:
+            folder.rename(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if _swap(folder, path):
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as retired:
             with suppress(FileNotFoundError):
                 path.rename(Path(retired) / str(attempt))
+            with suppress(OSError):  # taken again by another: from the beginning
+                folder.rename(path)
+                return
     raise FileExistsError(errno.EEXIST, "others keep writing it", str(path))
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchanges two paths in one step; False where the system or the file system cannot."""
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -164,6 +186,26 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def load_array(path: Path) -> np.ndarray:
+    """A `.npy` file, memory-mapped and read-only, whoever wrote it.
+
+    Mapped, a file that says it holds more than it does is refused before memory is taken for it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no array, or one of objects, whose reading would run their code.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # its head is Python's text, and fails in as many ways
+        raise ValueError(f"it is no array: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is an archive, not an array")
+    return array
 
 
 def canonical_json(value: Any) -> str:

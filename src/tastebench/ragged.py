@@ -14,6 +14,8 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from tastebench.files import load_array
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
@@ -144,8 +146,8 @@ class Ragged:
     @classmethod
     def load(cls, folder: Path, name: str) -> Ragged:
         """Reads what `save` wrote, memory-mapped."""
-        values = np.load(folder / f"{name}.values.npy", mmap_mode="r", allow_pickle=False)
-        offsets = np.load(folder / f"{name}.offsets.npy", allow_pickle=False)
+        values = load_array(folder / f"{name}.values.npy")
+        offsets = np.array(load_array(folder / f"{name}.offsets.npy"))
         return cls(values, offsets)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-import tastebench as tb
 from tastebench.data.catalog import datasets_folder
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, ProtocolError, UsageError

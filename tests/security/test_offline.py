@@ -95,7 +95,7 @@ def test_a_model_behind_an_address_is_refused_by_its_name(monkeypatch: pytest.Mo
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
     with pytest.raises(OfflineError, match="openai:text-embedding-3-small is asked over the netw"):
         get_encoder("openai:text-embedding-3-small")
-    with pytest.raises(OfflineError, match="openai:gpt@https://api.example.com/v1"):
+    with pytest.raises(OfflineError, match=r"openai:gpt@https://api\.example\.com/v1"):
         Client(Endpoint("gpt", "https://api.example.com/v1"), rng=np.random.default_rng(0))
 
 

@@ -94,11 +94,13 @@ class Entry:
             return None
         import polars as pl
 
+        from tastebench.data.foreign import BROKEN, read_parquet
+
         path = self.folder / "per_user.parquet"
         try:
-            table = pl.read_parquet(path)
+            table = read_parquet(path)
             values = table.select(pl.col(metrics).cast(pl.Float64).fill_null(float("nan")))
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except BROKEN as error:
             raise DataError(
                 f"unreadable table: {error}",
                 where=str(path),

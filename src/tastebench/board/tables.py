@@ -27,16 +27,19 @@ def read_table(entry: Entry, name: str, units: Sequence[str] | None = None) -> p
     """
     import polars as pl
 
+    from tastebench.data.foreign import BROKEN, free_memory, no_panic, scan_parquet
+
     if entry.folder is None or not (entry.folder / name).is_file():
         return None
     path = entry.folder / name
     try:
-        table = pl.scan_parquet(path)
-        if units is not None:
-            first = table.collect_schema().names()[0]
-            table = table.filter(pl.col(first).cast(pl.String).is_in(list(units)))
-        return table.collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+        with no_panic():
+            table = scan_parquet(path, free_memory() if units is None else None)
+            if units is not None:
+                first = table.collect_schema().names()[0]
+                table = table.filter(pl.col(first).cast(pl.String).is_in(list(units)))
+            return table.collect()
+    except BROKEN as error:
         raise DataError(
             f"unreadable table: {error}",
             where=str(path),

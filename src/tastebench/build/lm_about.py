@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastebench.data.provenance import Provenance
 from tastebench.errors import DataError
-from tastebench.files import hash_json, read_json
+from tastebench.files import hash_json, load_array, read_json
 from tastebench.tasks import TaskProtocol
 from tastebench.training.settings import TrainSettings
 
@@ -166,7 +166,7 @@ def provenance_of(folder: Path) -> Provenance:
     rows: Any = None
     if about.source.rows is not None:
         try:
-            rows = np.load(folder / ROWS, allow_pickle=False)
+            rows = np.array(load_array(folder / ROWS))
         except (OSError, ValueError) as error:
             raise DataError(
                 "the rows that the language model was trained on cannot be read",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from tastebench.data import provenance as written
 from tastebench.data.card import DatasetCard
 from tastebench.data.fingerprint import fingerprint
+from tastebench.data.foreign import BROKEN, read_parquet
 from tastebench.data.provenance import Provenance
 from tastebench.data.schema import TableName, Tables, validate
 from tastebench.errors import DataError
-from tastebench.files import atomic_folder, read_json, write_json
+from tastebench.files import atomic_folder, load_array, read_json, write_json
 
 FORMAT = 1
 """Version of the folder layout that `Dataset.save` writes."""
@@ -173,16 +174,15 @@ class Dataset:
                 frame.write_parquet(target / f"{name}.parquet", compression="zstd")
             for key, array in self.tables.arrays.items():
                 np.save(target / f"{key}.npy", array, allow_pickle=False)
-            about = {
-                "format": FORMAT,
-                "card": self.card.model_dump(mode="json"),
-                "fingerprint": self.fingerprint,
-                "rows": {name: len(frame) for name, frame in self.tables.frames()},
-                "arrays": sorted(self.tables.arrays),
-                "manifest": self.manifest,
-                "provenance": written.write(self.provenance, target),
-            }
-            write_json(target / _ABOUT, about)
+            write_about(
+                target,
+                self.card,
+                self.fingerprint,
+                {name: len(frame) for name, frame in self.tables.frames()},
+                self.tables.arrays,
+                self.manifest,
+                self.provenance,
+            )
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = False) -> Dataset:
@@ -208,7 +208,7 @@ class Dataset:
             tables,
             about["fingerprint"],
             about["manifest"],
-            _read_provenance(folder, about.get("provenance", [])),
+            read_provenance(folder),
         )
         if verify and fingerprint(tables) != dataset.fingerprint:
             raise _damaged(folder, "its values are not those that were saved")
@@ -258,6 +258,38 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
+def write_about(
+    folder: Path,
+    card: DatasetCard,
+    fingerprint: str,
+    rows: Mapping[str, int],
+    arrays: Iterable[str],
+    manifest: Mapping[str, Any],
+    provenance: Sequence[Provenance],
+) -> None:
+    """Writes what a saved dataset says of itself beside its tables.
+
+    Args:
+        folder: With the tables and arrays in it.
+        card: Of the dataset.
+        fingerprint: Of its values.
+        rows: Of each table that is there.
+        arrays: Names of the other arrays.
+        manifest: How it was made.
+        provenance: Of its texts.
+    """
+    about = {
+        "format": FORMAT,
+        "card": card.model_dump(mode="json"),
+        "fingerprint": fingerprint,
+        "rows": dict(rows),
+        "arrays": sorted(arrays),
+        "manifest": dict(manifest),
+        "provenance": written.write(provenance, folder),
+    }
+    write_json(folder / _ABOUT, about)
+
+
 def read_card(folder: Path) -> DatasetCard:
     """The card of a saved dataset.
 
@@ -273,8 +305,8 @@ def read_card(folder: Path) -> DatasetCard:
 
 def _read_table(path: Path, rows: int) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        frame = read_parquet(path)
+    except BROKEN as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
     if len(frame) != rows:
         raise _damaged(path, f"it has {len(frame):,} rows, {rows:,} were saved")
@@ -283,15 +315,19 @@ def _read_table(path: Path, rows: int) -> pl.DataFrame:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return load_array(path)
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-    return array
 
 
-def _read_provenance(folder: Path, values: list[dict[str, Any]]) -> tuple[Provenance, ...]:
+def read_provenance(folder: Path) -> tuple[Provenance, ...]:
+    """What a saved dataset knows of texts that a model wrote.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
-        return written.read(values, folder)
+        return written.read(read_about(folder).get("provenance", []), folder)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _damaged(folder, f"what its provenance says cannot be read: {error}") from error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastebench.errors import ProtocolError, counted
+from tastebench.files import load_array
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
@@ -74,9 +75,7 @@ def read(values: Sequence[Mapping[str, Any]], folder: Path) -> tuple[Provenance,
             **{
                 **value,
                 "fields": tuple(value["fields"]),
-                "rows": None
-                if value["rows"] is None
-                else np.load(folder / _file(i), allow_pickle=False),
+                "rows": None if value["rows"] is None else np.array(load_array(folder / _file(i))),
             }
         )
         for i, value in enumerate(values)

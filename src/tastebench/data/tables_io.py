@@ -8,7 +8,6 @@ blame. Row numbers are those a spreadsheet or an editor shows: the header of a C
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from tastebench.data.foreign import BROKEN, gunzip, read_parquet
 from tastebench.errors import DataError, UsageError, counted, did_you_mean
 
 BadRows = Literal["error", "drop"]
@@ -128,8 +128,8 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-    except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            content = gunzip(content)
+    except (EOFError, OSError) as error:
         raise _damaged(path, error) from error
     if not content.strip():
         raise DataError("the file is empty", where=str(path), fix="check the file")
@@ -176,8 +176,8 @@ Parts = tuple[pl.DataFrame, np.ndarray, tuple[int, ...]]
 
 def _parquet(path: Path, content: bytes) -> Parts:
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
-    except (pl.exceptions.PolarsError, OSError) as error:
+        frame = read_parquet(content)
+    except BROKEN as error:
         raise _damaged(path, error) from error
     return frame, np.arange(1, len(frame) + 1), ()
 

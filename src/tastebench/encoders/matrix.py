@@ -1,14 +1,13 @@
 """The result of encoding a list of texts: one matrix in their order, memory-mapped.
 
-Two files: the matrix under a name of its own, and a small JSON that points at it, with its checksum
+Two files: the matrix, named by its content, and a small JSON that points at it, with its checksum
 and cost, and is renamed into place last. A reader sees a complete result or none, also while other
-processes write the same one: the last pointer wins and every pointer's matrix is whole.
+processes write the same one: the last pointer wins and every pointer's matrix is whole. A process
+that is killed between the two leaves a matrix that the next one writes again, over it.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -34,12 +33,12 @@ def read_matrix(folder: Path, key: str, rows: int) -> Matrix | None:
     if not about_path.is_file():
         return None
     try:
-        about = json.loads(about_path.read_text(encoding="utf-8"))
+        about = files.read_json(about_path)
         cost = EncodeCost(**about["cost"])
         path = folder / about["file"]
         if path.parent != folder or files.hash_file(path) != about["sha256"]:
             raise ValueError("its checksum does not match")
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        vectors = files.load_array(path)
         if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != rows:
             raise ValueError(f"it holds {vectors.dtype} {vectors.shape}")
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -64,14 +63,20 @@ def write_matrix(
         fill: Puts the values into the (memory-mapped) matrix it is given.
         cost: What it cost.
     """
-    path = folder / f"{key}-{secrets.token_hex(4)}.npy"
+    digest = ""
+
+    def name(written: Path) -> str:
+        nonlocal digest
+        digest = files.hash_file(written)
+        return f"{key}-{digest[:8]}.npy"
+
     with keeping(folder):
-        with files.atomic_file(path) as temporary:
+        with files.atomic_file(folder / f"{key}.npy", name) as temporary:
             out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
             fill(out)
             out.flush()
             del out
-            digest = files.hash_file(temporary)
+        path = folder / f"{key}-{digest[:8]}.npy"
         about = {"file": path.name, "sha256": digest, "cost": asdict(cost)}
         files.write_json(folder / f"{key}.json", about)
         vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)

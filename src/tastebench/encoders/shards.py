@@ -28,7 +28,7 @@ import numpy as np
 
 from tastebench.encoders.cost import ShardCost
 from tastebench.errors import DataError
-from tastebench.files import atomic_file, hash_arrays
+from tastebench.files import atomic_file, hash_arrays, parse_json
 
 CAPACITY = 1024
 _HASH_BITS = 64
@@ -149,7 +149,7 @@ class DiskShards:
                 about = file.metadata() or {}
             if vectors.shape[0] != texts or hash_arrays(vectors) != about["sha256"]:
                 raise ValueError("its checksum does not match")
-            return vectors, ShardCost(**json.loads(about["cost"]))
+            return vectors, ShardCost(**parse_json(about["cost"]))
         except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
             warn_damaged(path, error)
             return None

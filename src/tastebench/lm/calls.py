@@ -6,7 +6,6 @@ Whoever asks a model keeps its answers in such a file: `tastebench.lm.asking` as
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import IO, Any, Self
 from typing_extensions import override
 
 from tastebench.errors import DataError, UsageError
-from tastebench.files import canonical_json
+from tastebench.files import canonical_json, parse_json
 from tastebench.lm.answers import Answer, Token
 from tastebench.lm.spending import Price, Usage
 
@@ -150,7 +149,7 @@ def _read(file: IO[bytes], path: Path) -> tuple[dict[str, Call], int]:
         if not line.endswith(b"\n"):
             break
         try:
-            value = json.loads(line)
+            value = parse_json(line)
             call = Call(**{**value, "tokens": _tokens(value.get("tokens"))})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DataError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tastebench.errors import DataError
-from tastebench.files import atomic_file, hash_json
+from tastebench.files import atomic_file, hash_json, parse_json
 from tastebench.lm.asking import Conversation
 from tastebench.lm.calls import Call
 
@@ -155,7 +155,7 @@ def read_transcript(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with zstd.open(path, "rt", encoding="utf-8") as file:
             for line in file:
-                yield json.loads(line)
+                yield parse_json(line)
     except (EOFError, ValueError, zstd.ZstdError) as error:
         raise DataError(
             f"kept answers are damaged: {error}",

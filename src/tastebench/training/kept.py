@@ -8,7 +8,6 @@ data, what it learnt is restored. Nothing is pickled: a file from elsewhere cann
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from tastebench.contracts import FitReport
 from tastebench.errors import DataError, UsageError
-from tastebench.files import atomic_file, canonical_json
+from tastebench.files import atomic_file, canonical_json, parse_json
 from tastebench.training.fit import open_fabric
 from tastebench.training.seeds import generator
 from tastebench.training.settings import TrainSettings
@@ -80,7 +79,7 @@ def read_kept(path: Path) -> KeptModel:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["kept"])
+            header = parse_json((file.metadata() or {})["kept"])
             version, n, about = header["version"], int(header["modules"]), dict(header["about"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -8,7 +8,6 @@ state file from elsewhere cannot run code.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tastebench.errors import DataError, UsageError
-from tastebench.files import atomic_file, canonical_json
+from tastebench.files import atomic_file, canonical_json, parse_json
 
 VERSION = 1
 
@@ -111,11 +110,11 @@ class FitState:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["fit"])
+            header = parse_json((file.metadata() or {})["fit"])
             if header["version"] != VERSION:
                 raise KeyError("version")
             return header, {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the training state cannot be read: {error}",
             where=str(path),

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tastebench.data.foreign import BROKEN, read_parquet
 from tastebench.data.questions.attributes import How
 from tastebench.data.questions.generate import LABELS, QuestionSet
 from tastebench.data.questions.spec import KINDS, PARTS, Kind, QuestionSpec
@@ -30,6 +31,9 @@ FORMAT = 1
 ABOUT, TABLE = "questions.json", "questions.parquet"
 _MOST = 1 << 24
 """Bytes of a `questions.json` that are read at most; a real one has some thousands."""
+
+_MOST_TABLE = 1 << 31
+"""Bytes of questions in memory at most; a million of them take a fifth of it."""
 
 COLUMNS: dict[str, pl.DataType] = {
     "qid": pl.String(),
@@ -246,8 +250,8 @@ def load(folder: Path) -> Artefact:
     if digest != about.files.get(TABLE):
         raise _damaged(path, "its checksum is not the one that was saved")
     try:
-        table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+        table = read_parquet(path, most=_MOST_TABLE)
+    except BROKEN as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
     _check_table(path, table, about)
     return Artefact(folder, about, table)

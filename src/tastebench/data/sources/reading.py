@@ -16,6 +16,7 @@ from typing import Any, cast
 import polars as pl
 
 from tastebench.data.card import RawFile
+from tastebench.data.foreign import gunzip, no_panic, scan_parquet
 from tastebench.errors import DataError
 
 
@@ -47,8 +48,8 @@ def read_bytes(path: Path) -> bytes:
         DataError: The archive is cut off or damaged, or the file is empty.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        content = gunzip(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError) as error:
         raise _cut_off(path, error) from error
     if not content.strip():
         raise DataError("the file is empty", where=str(path), fix="get it again")
@@ -185,7 +186,7 @@ def scan_table(path: Path, needed: Sequence[str]) -> pl.LazyFrame:
     """
     try:
         if path.suffix == ".parquet":
-            frame = pl.scan_parquet(path)
+            frame = scan_parquet(path)
         elif path.suffix == ".csv":
             frame = pl.scan_csv(path, infer_schema=False)
         else:
@@ -210,7 +211,8 @@ def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
         DataError: The file is cut off, or a value has another type; `path` names it.
     """
     try:
-        return frame.collect(engine="streaming")
+        with no_panic():
+            return frame.collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _cut_off(path, error) from error
 

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from tastebench.data.fingerprint import frame_fingerprint
+from tastebench.data.foreign import BROKEN, read_parquet
 from tastebench.errors import DataError, TastebenchError, UsageError, counted
 from tastebench.files import atomic_folder, hash_file, write_json
 from tastebench.items.semantic_ids import methods
@@ -209,8 +210,8 @@ def _check_file(path: Path, about: About) -> None:
 
 def _read_items(path: Path, about: About) -> pl.Series:
     try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        frame = read_parquet(path)
+    except BROKEN as error:
         raise damaged(path, str(error).splitlines()[0], about) from error
     if frame.schema != {"item_id": pl.String} or frame["item_id"].null_count():
         raise damaged(path, "it is no list of item ids", about)
