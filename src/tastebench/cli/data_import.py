@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from tastebench.cli.data_told import finish, say, shares, told_parts, understood
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
+    from tastebench.data.prepare import Filters
 
 
 class BadRowsChoice(StrEnum):
@@ -38,6 +40,13 @@ class TimeUnitChoice(StrEnum):
     ns = "ns"
     date = "date"
     order = "order"
+
+
+class EngineChoice(StrEnum):
+    """What carries the filters out."""
+
+    polars = "polars"
+    spark = "spark"
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
@@ -180,19 +189,24 @@ def prepare(  # noqa: PLR0913, PLR0917 - an option each
     keep_items: Annotated[
         bool, typer.Option("--keep-items", help="Keep items that nobody interacts with any more.")
     ] = False,
+    engine: Annotated[
+        EngineChoice,
+        typer.Option(help="In the memory of this machine, or on Spark for what does not fit."),
+    ] = EngineChoice.polars,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Filter a dataset into a new one; the filters apply in the order shown.
 
     Example: tastebench data prepare my-shop --dedup --k-core 5 --name my-shop-5core
-    """
-    from tastebench.data.catalog import load_dataset
-    from tastebench.data.importer import check_name, save_imported
-    from tastebench.data.prepare import Filters
-    from tastebench.data.prepare import prepare as apply
 
-    check_name(name)
+    DATASET may be a folder with tables in Parquet, items.parquet and interactions/*.parquet, whose
+    columns are named as in a dataset. On either engine the result is the same, row for row.
+    """
+    from tastebench.data.importer import place_for
+    from tastebench.data.prepare import Filters
+
+    folder = place_for(name, replace=replace)
     filters = Filters(
         min_rating=min_rating,
         dedup=dedup,
@@ -202,12 +216,41 @@ def prepare(  # noqa: PLR0913, PLR0917 - an option each
         min_length=min_length,
         keep_items=keep_items,
     )
+    if engine is EngineChoice.spark:
+        _prepare_on_spark(source, filters, name, folder, as_json)
+        return
+    from tastebench.data.catalog import load_dataset
+    from tastebench.data.prepare import prepare as apply
+
     dataset = apply(load_dataset(source, progress=say), filters, name)
-    folder = save_imported(dataset, replace=replace)
-    for step in dataset.manifest["steps"]:
+    dataset.save(folder)
+    _say_steps(dataset.manifest)
+    finish(dataset, folder, as_json)
+
+
+def _prepare_on_spark(
+    source: str, filters: Filters, name: str, folder: Path, as_json: bool
+) -> None:
+    from tastebench.cli.data_told import finish_saved
+    from tastebench.data.catalog import find_dataset
+    from tastebench.data.dataset import read_about
+    from tastebench.data.spark import session
+    from tastebench.data.spark_prepare import at_rest, prepare_on_spark
+
+    found = at_rest(*find_dataset(source, progress=say))
+    say("starting Spark")
+    with session() as spark:
+        say(f"Spark {spark.version}: {spark.conf.get('spark.master')}")
+        made = prepare_on_spark(found, filters, name, spark, folder)
+    about = read_about(folder)
+    _say_steps(about["manifest"])
+    finish_saved(about, made["users"], folder, as_json)
+
+
+def _say_steps(manifest: Mapping[str, Any]) -> None:
+    for step in manifest["steps"]:
         passes = f" in {step['passes']} passes" if "passes" in step else ""
         say(f"{step['step']}: {step['rows_before']:,} -> {step['rows_after']:,}{passes}")
-    finish(dataset, folder, as_json)
 
 
 def check(

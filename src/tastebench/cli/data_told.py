@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,26 +97,49 @@ def told_parts(clicks: CutClicks) -> list[str]:
 
 def finish(dataset: Dataset, folder: Path | None, as_json: bool, **more: Any) -> None:
     """The result on stdout: one JSON object, or a line and what to do next."""
-    frame, shown = dataset.tables.interactions, dataset.tables.impressions
-    summary = {
-        "name": dataset.name,
-        "folder": str(folder) if folder else None,
+    rows = {table: len(frame) for table, frame in dataset.tables.frames()}
+    about = {
+        "card": {"name": dataset.name, "tasks": list(dataset.card.tasks)},
         "fingerprint": dataset.fingerprint,
-        "items": dataset.n_items,
-        "users": dataset.n_users,
-        "interactions": 0 if frame is None else len(frame),
-        **({} if shown is None else {"impressions": len(shown)}),
-        "tasks": list(dataset.card.tasks),
+        "rows": rows,
         "manifest": dataset.manifest,
+    }
+    finish_saved(about, dataset.n_users, folder, as_json, **more)
+
+
+def finish_saved(
+    about: Mapping[str, Any], users: int, folder: Path | None, as_json: bool, **more: Any
+) -> None:
+    """The same of a dataset whose tables nobody reads.
+
+    Args:
+        about: What its `dataset.json` says.
+        users: Users with interactions.
+        folder: Where it lies, if it was kept.
+        as_json: One JSON object.
+        **more: What it has besides.
+    """
+    name, rows = about["card"]["name"], about["rows"]
+    shown = {"impressions": rows["impressions"]} if "impressions" in rows else {}
+    summary = {
+        "name": name,
+        "folder": str(folder) if folder else None,
+        "fingerprint": about["fingerprint"],
+        "items": rows["items"],
+        "users": users,
+        "interactions": rows.get("interactions", 0),
+        **shown,
+        "tasks": about["card"]["tasks"],
+        "manifest": about["manifest"],
         **more,
     }
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
         return
-    told = "" if shown is None else f", {len(shown):,} impressions"
+    told = "".join(f", {n:,} impressions" for n in shown.values())
     typer.echo(
-        f"{dataset.name}: {summary['items']:,} items, {summary['users']:,} users, "
-        f"{summary['interactions']:,} interactions{told}; fingerprint {dataset.fingerprint[:12]}"
+        f"{name}: {summary['items']:,} items, {users:,} users, "
+        f"{summary['interactions']:,} interactions{told}; fingerprint {about['fingerprint'][:12]}"
     )
     if folder:
-        typer.echo(f"next: tastebench data show {dataset.name}", err=True)
+        typer.echo(f"next: tastebench data show {name}", err=True)

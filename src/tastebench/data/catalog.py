@@ -93,6 +93,23 @@ def load_dataset(
     return _prepare(source, kept, raw, refresh, say)
 
 
+def find_dataset(name: str | Path, *, progress: Progress | None = None) -> tuple[Path, DatasetCard]:
+    """The folder and the card of a dataset whose tables stay unread; prepared on first use.
+
+    Raises:
+        UsageError, DataError: As `load_dataset`.
+    """
+    folder = _folder_given(name)
+    if folder is not None:
+        return folder, read_card(folder)
+    name = str(name)
+    kept, source = dataset_folder(name), _source(name)
+    if name == STOREFRONT or not is_dataset(kept):
+        # The shop is small, and made anew if it is of another version.
+        return kept, load_dataset(name, progress=progress).card
+    return kept, read_card(kept) if source is None else source.card
+
+
 def list_datasets() -> list[DatasetRow]:
     """Every dataset that can be named here: the generated one, public ones, the user's own."""
     from tastebench.data import storefront
@@ -214,9 +231,11 @@ def _row(card: DatasetCard, kept: Path) -> DatasetRow:
 
 
 def _own() -> list[Path]:
-    """Folders of everything that was prepared or imported."""
+    """Folders of everything that was prepared or imported; not what a crash left half made."""
     kept = datasets_folder()
-    return [f for f in sorted(kept.iterdir()) if is_dataset(f)] if kept.is_dir() else []
+    if not kept.is_dir():
+        return []
+    return [f for f in sorted(kept.iterdir()) if f.name[0] != "." and is_dataset(f)]
 
 
 def _own_row(folder: Path) -> DatasetRow:

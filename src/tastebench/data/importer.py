@@ -165,15 +165,26 @@ def save_imported(dataset: Dataset, *, replace: bool = False) -> Path:
     Raises:
         UsageError: There is one of that name already, and `replace` is False.
     """
-    check_name(dataset.name)
-    folder = datasets_folder() / dataset.name
+    folder = place_for(dataset.name, replace=replace)
+    dataset.save(folder)
+    return folder
+
+
+def place_for(name: str, *, replace: bool = False) -> Path:
+    """Where an imported or prepared dataset of this name is to lie.
+
+    Raises:
+        UsageError: No dataset of the user's can have the name, or one has it already and `replace`
+            is False.
+    """
+    check_name(name)
+    folder = datasets_folder() / name
     if folder.exists() and not replace:
         raise UsageError(
-            f"there is already a dataset {dataset.name}",
+            f"there is already a dataset {name}",
             where=str(folder),
             fix="choose another name, or replace it with --replace",
         )
-    dataset.save(folder)
     return folder
 
 

@@ -245,9 +245,7 @@ def _whole(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     return frame, len(frame)
 
 
-def _steps(
-    filters: Filters, computed: Callable[[Any], Any]
-) -> list[tuple[dict[str, Any], Step]]:
+def _steps(filters: Filters, computed: Callable[[Any], Any]) -> list[tuple[dict[str, Any], Step]]:
     """The filters that are on, each with what the manifest says of it."""
     rating, users, k, length = (
         filters.min_rating,
@@ -272,9 +270,7 @@ def _steps(
     return steps
 
 
-def _core_step(
-    frame: Any, k: int, computed: Callable[[Any], Any]
-) -> tuple[Any, dict[str, Any]]:
+def _core_step(frame: Any, k: int, computed: Callable[[Any], Any]) -> tuple[Any, dict[str, Any]]:
     core = k_core(frame, k, computed=computed)
     return core.frame, {"passes": core.passes}
 
