@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tastebench.board.report import model, write_report
 from tastebench.cli import main
 
 Open = Callable[..., Any]
@@ -56,6 +57,7 @@ def open_page(browser: Any, file: Path) -> Iterator[Open]:
         scheme: str = "light",
         width: int = 1280,
         quiet: bool = True,
+        at: Path | None = None,
         **more: Any,
     ) -> Any:
         size = {"width": width, "height": 900}
@@ -73,7 +75,7 @@ def open_page(browser: Any, file: Path) -> Iterator[Open]:
                 or wrong.append(f"request: {asked.url}")
             ),
         )
-        page.goto(file.as_uri() + fragment)
+        page.goto((at or file).as_uri() + fragment)
         if more.get("java_script_enabled", True):
             page.wait_for_selector("html[data-drawn]")
         return page
@@ -266,17 +268,38 @@ def test_the_board_can_be_read_without_scripts(open_page: Open) -> None:
     assert page.locator("#t0-table tbody tr").count() == 9
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible(open_page: Open, scheme: str) -> None:
+def test_thousands_of_rows_come_by_pages(
+    open_page: Open, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "MANY", 8)
+    monkeypatch.setattr(model, "PAGE", 4)
+    write_report(results, tmp_path / "paged.html")
+    page = open_page(at=tmp_path / "paged.html", bypass_csp=True)
+    first = rows(page)
+    page.locator("#t0 .dt-paging button", has_text="2").click()
+    second = rows(page)
+    assert len(first) == len(second) == 4 and not set(first) & set(second)
+    page.get_by_label("Filter rows").first.fill("no such row")
+    everywhere = page.locator("#t0-table-shown").inner_text()
+    assert re.fullmatch(r"[5-8] of \d+ rows", everywhere), "controls of all pages stay"
+    assert violations(page) == []
+
+
+def violations(page: Any) -> list[tuple[str, str]]:
+    """What axe finds wrong with the page as it stands."""
     try:
         import axe_playwright_python
     except ModuleNotFoundError:
         absent("axe-playwright-python")
-    axe = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-    page = open_page(scheme=scheme, bypass_csp=True)
-    page.evaluate(axe)
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
     found = page.evaluate("axe.run()")["violations"]
+    return [(one["id"], one["nodes"][0]["html"]) for one in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(open_page: Open, scheme: str) -> None:
+    page = open_page(scheme=scheme, bypass_csp=True)
+    found = violations(page)
     page.locator("#t0-table tbody td a").first.click()
     page.wait_for_selector("dialog[open]")
-    found += page.evaluate("axe.run()")["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    assert found + violations(page) == []

@@ -30,6 +30,11 @@ from tastebench.errors import TastebenchError, UsageError, counted
 from tastebench.runs.labels import flat
 from tastebench.tasks.protocol import TaskProtocol
 
+MANY = 1000
+"""Rows of a table that a browser lays out at once; more of them come by pages."""
+PAGE = 500
+"""Rows of such a page; the style sheet knows the number as well."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -156,6 +161,7 @@ def _section(part: Part, options: Options, cards: Cards, key: str) -> dict[str, 
         "summary": board.summary,
         "levels": [_level(board, level) for level in levels],
         **_table(board, heads(board, levels, rows, keys)),
+        "page": PAGE if len(board.rows) > MANY else None,
         "pictures": {name: _pictures(f"{key}-{name}", some) for name, some in pictures.items()},
         "charts": {
             f"{key}-{name}-{i}": one.spec

@@ -53,8 +53,9 @@ for (const table of all("table[data-board]")) {
     type: kind ?? "word", visible: hidden === undefined, orderSequence: best === "desc" ? ["desc", "asc"] : ["asc", "desc"],
   }));
   const kept = all("tbody tr", table).map(row => !row.classList.contains("model"));
-  const bare = { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null };
-  const made = new DataTable(table, { columns, paging: false, info: false, autoWidth: false, order: [], layout: bare });
+  const paging = "page" in table.dataset, pageLength = +table.dataset.page;
+  const layout = { topStart: null, topEnd: null, bottomStart: null, bottomEnd: paging ? "paging" : null };
+  const made = new DataTable(table, { columns, paging, pageLength, info: false, autoWidth: false, order: [], layout });
   let asked = [];
   made.search.fixed("rows", (text, row, at) => kept[at] || asked.every(word => text.toLowerCase().includes(word)));
   for (const input of all(`input[data-table=${table.id}]`)) input.addEventListener("input", () => {
@@ -64,8 +65,7 @@ for (const table of all("table[data-board]")) {
     by(`${table.id}-shown`).textContent = `${made.rows({ search: "applied" }).count()} of ${kept.length} rows`;
   });
   table.addEventListener("click", ({ target }) => {
-    const link = target.closest("td")?.querySelector("a");
-    if (link && !target.closest("a")) location.hash = link.hash;
+    if (!target.closest("a")) location.hash = target.closest("td")?.querySelector("a")?.hash ?? location.hash;
   });
 }
 // ---- run cards
