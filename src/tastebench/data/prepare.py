@@ -8,7 +8,7 @@ never in memory. On Spark nothing but counts and sampled places comes to the dri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -85,11 +85,11 @@ def k_core(
 
 
 def _core(frame: Any, k: int, computed: Callable[[Any], Any]) -> tuple[Any, int]:
-    rows, passes = _count(frame), 0
+    rows, passes = count_rows(frame), 0
     while True:
         enough = (nw.len().over(side) >= k for side in ("user_id", "item_id"))
         frame = computed(frame.filter(*enough))
-        left, rows = rows, _count(frame)
+        left, rows = rows, count_rows(frame)
         passes += 1
         if left == rows:
             return frame, passes
@@ -130,7 +130,7 @@ def sample_users(interactions: FrameT, n: int, seed: int) -> FrameT:
     _at_least_one(n, "the number of users to sample")
     frame: Any = nw.from_native(interactions)
     users = frame.select("user_id").unique()
-    n_users = _count(users)
+    n_users = count_rows(users)
     if n >= n_users:
         return interactions
     places = np.sort(np.random.default_rng(seed).choice(n_users, size=n, replace=False))
@@ -139,7 +139,7 @@ def sample_users(interactions: FrameT, n: int, seed: int) -> FrameT:
         kept: FrameT = frame.filter(nw.col("user_id").is_in(chosen)).to_native()
         return kept
     numbered = users.with_row_index(PLACE, order_by="user_id")
-    drawn = _lazy_like(frame, PLACE, places)
+    drawn = lazy_rows(frame, {PLACE: places})
     numbered = numbered.with_columns(nw.col(PLACE).cast(nw.Int64))
     of_drawn = numbered.join(drawn, on=PLACE, how="semi").select("user_id")
     kept = frame.join(of_drawn, on="user_id", how="semi").to_native()
@@ -365,18 +365,21 @@ def _checkpoint(native: Any) -> Any:
     return native.checkpoint() if reliable else native.localCheckpoint()
 
 
-def _lazy_like(frame: Any, column: str, values: np.ndarray) -> Any:
-    """Integers as a lazy frame of the kind of `frame`, with one column."""
+def lazy_rows(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
+    """Columns of integers as a lazy frame of the kind of `frame`, through Narwhals both."""
     native = frame.to_native()
     if isinstance(native, pl.LazyFrame):
-        return nw.from_native(pl.LazyFrame({column: values.astype(np.int64)}))
-    rows = [(value,) for value in values.tolist()]
-    return nw.from_native(native.sparkSession.createDataFrame(rows, f"{column} long"))
+        return nw.from_native(pl.LazyFrame({k: v.astype(np.int64) for k, v in columns.items()}))
+    rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
+    types = ", ".join(f"{name} long" for name in columns)
+    return nw.from_native(native.sparkSession.createDataFrame(rows, types))
 
 
-def _collected(frame: Any) -> Any:
+def collected(frame: Any) -> Any:
+    """A frame of Narwhals in memory."""
     return frame.collect("polars") if isinstance(frame, nw.LazyFrame) else frame
 
 
-def _count(frame: Any) -> int:
-    return int(_collected(frame.select(nw.len())).item())
+def count_rows(frame: Any) -> int:
+    """Rows of a frame of Narwhals."""
+    return int(collected(frame.select(nw.len())).item())

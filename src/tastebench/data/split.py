@@ -4,6 +4,9 @@ A split is one int8 per event of `Dataset.events()`, in their order: 0 train, 1 
 what a valid or test user did before and nobody is trained on or asked about, -1 in no part. Where
 nobody says otherwise it is by time if there are times, leave-last-out if there is only an order,
 and the dataset's own where it brings one.
+
+Here a split is cut on index arrays in memory. `tastebench.data.split_frames` cuts those that need
+nothing but the interactions' own columns on a frame that may not fit.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ def _held_out(item: np.ndarray, parts: np.ndarray, spec: SplitSpec) -> np.ndarra
     """The events outside test of the items that `cold_items` draws among those in test, a mask."""
     assert spec.cold_items is not None
     asked = np.unique(item[parts == TEST])
-    n = max(1, _floor(len(asked), spec.cold_items))
+    n = max(1, whole(len(asked), spec.cold_items))
     cold = np.random.default_rng(spec.seed).permutation(asked)[:n]
     mask: np.ndarray = np.isin(item, cold) & (parts != TEST)
     return mask
@@ -120,7 +123,7 @@ def cutoffs(time: np.ndarray, ratios: tuple[float, float, float]) -> tuple[int, 
     (90, 100)
     """
     n = len(time)
-    test, valid = _floor(n, ratios[2]), _floor(n, ratios[1])
+    test, valid = whole(n, ratios[2]), whole(n, ratios[1])
     # One more entry, after everything, for a part that gets nothing.
     ordered = np.append(np.sort(time), time.max() + 1)
     return int(ordered[n - test - valid]), int(ordered[n - test])
@@ -165,7 +168,7 @@ def user_parts(user: np.ndarray, spec: SplitSpec) -> np.ndarray:
     n = len(users)
     wanted = spec.users or tuple(ratio * n for ratio in spec.ratios)
     fits = min(1.0, n / sum(wanted))
-    valid, test = (_floor(count, fits) for count in wanted[1:])
+    valid, test = (whole(count, fits) for count in wanted[1:])
     train = n - valid - test if fits < 1 or spec.users is None else wanted[0]
     order = np.random.default_rng(spec.seed).permutation(n)
     parts = np.full(n, DROPPED, dtype=np.int8)
@@ -208,14 +211,18 @@ def _shares(group: np.ndarray, ratios: tuple[float, float, float]) -> np.ndarray
     _, size = np.unique(group, return_counts=True)
     size = np.repeat(size, size)
     later = _later(group)
-    test, valid = _floor(size, ratios[2]), _floor(size, ratios[1])
+    test, valid = whole(size, ratios[2]), whole(size, ratios[1])
     parts = np.where(later < test, TEST, np.where(later < test + valid, VALID, TRAIN))
     return parts.astype(np.int8)
 
 
-def _floor(n: Any, ratio: float) -> Any:
-    """`floor(n * ratio)` of the decimal meant: 0.29 * 100 is 29, whatever the binary says."""
-    floor = np.floor(np.asarray(n) * ratio + 1e-9).astype(np.int64)
+ROUNDING = 1e-9
+"""Added before a share is rounded down: 0.29 * 100 is 29, whatever the binary says."""
+
+
+def whole(n: Any, ratio: float) -> Any:
+    """`floor(n * ratio)` of the decimal that is meant."""
+    floor = np.floor(np.asarray(n) * ratio + ROUNDING).astype(np.int64)
     return floor if floor.ndim else int(floor)
 
 
