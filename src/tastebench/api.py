@@ -161,6 +161,7 @@ def run(
     limit: int | None = None,
     progress: bool = True,
     track: str | None = None,
+    on: str | None = None,
 ) -> Results:
     """Carries a plan out and returns its records; what is finished already is not done again.
 
@@ -175,6 +176,9 @@ def run(
         progress: Say on standard error what is going on.
         track: Also send every run that ends to the MLflow server of this address; `mlflow` takes
             that of `MLFLOW_TRACKING_URI`.
+        on: A Ray cluster that does the runs: `ray`, `ray://HOST:10001`, or `ray:HOST:6379` on a
+            machine of it. Changes no number but cost; `out` and `TASTEBENCH_HOME` have to be on
+            storage that all its nodes see.
 
     Raises:
         UsageError: The plan cannot be meant.
@@ -182,7 +186,7 @@ def run(
         DependencyError: A package is not installed.
     """
     made, objects = as_plan(plan)
-    options = Options(out=Path(out), workers=workers, redo=redo, limit=limit)
+    options = Options(out=Path(out), workers=workers, redo=redo, limit=limit, on=on)
     watch = tracked(watcher() if progress else Watcher(), track, options.out)
     todo = look(made, options, objects, watch)
     carry_out(todo, objects, watch)

@@ -36,6 +36,8 @@ EXAMPLES = """Examples:
 
   tastebench run study.yaml --keep-models
 
+  tastebench run study.yaml --on ray://head:10001 --out /shared/results
+
   tastebench run study.yaml --offline --lock study.lock.json
 """
 
@@ -81,6 +83,15 @@ Groups = Annotated[
     list[str] | None,
     typer.Option(
         "--groups", help="Only the plan's recommenders of these, and those of none; repeat, or a,b."
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="CLUSTER",
+        help="Do the runs on a Ray cluster: ray, ray://HOST:10001, or ray:HOST:6379 on a machine "
+        "of it. --out and TASTEBENCH_HOME on storage that all its machines see.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the records.")]
@@ -155,6 +166,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     offline: Offline = False,
     lock: LockFile = None,
     workers: Workers = None,
+    on: On = None,
     out: Out = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -180,7 +192,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         from tastebench.runs.groups import groups_of, keep_groups
 
         found = keep_groups(found, _split(groups), groups_of(made))
-    options = Options(out=out, workers=workers, redo=redo.value, limit=limit)
+    options = Options(out=out, workers=workers, redo=redo.value, limit=limit, on=on)
     if dry_run:
         from tastebench.cli.dry_run import print_outlook
 

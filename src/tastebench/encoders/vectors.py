@@ -126,6 +126,55 @@ def encode_queries(
     return _encode(encoder, queries, "query", recipe, progress)
 
 
+def can_be_shared(encoder: Encoder) -> bool:
+    """Whether several processes can encode parts of one catalogue: what each makes is kept."""
+    base = encoder.base if isinstance(encoder, Shuffled) else encoder
+    return base.card.revision is not None and not isinstance(base, (Absent, FitsCatalogue))
+
+
+def encode_share(
+    encoder: Encoder,
+    texts: Sequence[str],
+    role: Role,
+    *,
+    recipe: str,
+    share: slice,
+    progress: Progress | None = None,
+) -> None:
+    """Makes some of the shards of `texts`, so that whoever wants all of them finds these kept.
+
+    Membership of shards does not depend on who makes them, so neither do the vectors.
+
+    Args:
+        encoder: One that `can_be_shared`.
+        texts: All of them, in the roles of `encode_items` or `encode_queries`.
+        role: Items or queries.
+        recipe: Name of the items' text recipe.
+        share: Which shards, in the order of their texts' hashes: `slice(0, None, 3)` is every
+            third.
+        progress: Told after every shard, of this share.
+
+    Raises:
+        DataError: As `encode_items`.
+    """
+    check_texts(texts)
+    base = encoder
+    if isinstance(encoder, Shuffled):
+        base = encoder.base
+        if role == "item":
+            texts = [texts[row] for row in encoder.permutation(len(texts))]
+    distinct = Distinct.of(texts)
+    identity = _identity(base, role, recipe)
+    key = files.hash_json(identity, 32)
+    folder = _folder(base.card.name, key)
+    if _is_whole(folder, key, distinct):
+        return
+    if not (folder / "identity.json").exists():
+        with keeping(folder):
+            files.write_json(folder / "identity.json", identity)
+    _make(base, texts, role, distinct, DiskShards(folder), key, progress, share)
+
+
 def _encode(
     encoder: Encoder, texts: Sequence[str], role: Role, recipe: str, progress: Progress | None
 ) -> Encoded:
@@ -166,7 +215,7 @@ def not_kept(encoder: Encoder, texts: Sequence[str], role: Role, recipe: str) ->
     if encoder.card.revision is not None:
         base = files.hash_json(_identity(encoder, role, recipe), 32)
         folder = _folder(encoder.card.name, base)
-        if (folder / f"{files.hash_json([base, distinct.order()], 32)}.json").is_file():
+        if _is_whole(folder, base, distinct):
             return []
         shards = DiskShards(folder)
         keys = (files.hash_json([base, distinct.content(part)], 32) for part in parts)
@@ -174,6 +223,11 @@ def not_kept(encoder: Encoder, texts: Sequence[str], role: Role, recipe: str) ->
             part for part, key in zip(parts, keys, strict=True) if not shards.path(key).is_file()
         ]
     return [texts[row] for part in parts for row in distinct.first[part]]
+
+
+def _is_whole(folder: Path, base: str, distinct: Distinct) -> bool:
+    """Whether the matrix of these texts is kept, in this order."""
+    return (folder / f"{files.hash_json([base, distinct.order()], 32)}.json").is_file()
 
 
 class _Result(NamedTuple):
@@ -190,9 +244,14 @@ def _make(
     store: Shards,
     base: str,
     progress: Progress | None,
+    share: slice = slice(None),
 ) -> _Result:
-    """Makes the shards that are missing; the result is filled in from the store, shard by shard."""
-    parts = list(leaves(distinct.hashes[:, 0], CAPACITY))
+    """Makes the shards that are missing; the result is filled in from the store, shard by shard.
+
+    With a share, of those in it; there may be none.
+    """
+    parts = list(leaves(distinct.hashes[:, 0], CAPACITY))[share]
+    done, total = 0, sum(part.stop - part.start for part in parts)
     keys = [files.hash_json([base, distinct.content(part)], 32) for part in parts]
     costs: list[ShardCost] = []
     widths: set[int] = set()
@@ -214,8 +273,9 @@ def _make(
                 where=f"revision {encoder.card.revision}",
                 fix="a revision stands for one set of weights: give the changed model its own",
             )
+        done += part.stop - part.start
         if progress is not None:
-            progress(part.stop, len(distinct.first))
+            progress(done, total)
 
     def fill(out: np.ndarray) -> None:
         # Rows grouped by the distinct text they hold, so that each shard is read once.
@@ -232,7 +292,8 @@ def _make(
             here = slice(*np.searchsorted(held, (part.start, part.stop)))
             out[rows[here]] = kept[0][held[here] - part.start]
 
-    return _Result(widths.pop(), EncodeCost.total(costs, len(texts), cached=not ready), fill)
+    width = widths.pop() if widths else 0
+    return _Result(width, EncodeCost.total(costs, len(texts), cached=not ready), fill)
 
 
 def _prepare(encoder: Encoder, texts: Sequence[str], distinct: Distinct) -> None:

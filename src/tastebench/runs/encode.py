@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tastebench.contracts import Encoder
+from tastebench.contracts import Encoder, Role
 from tastebench.files import atomic_file, hash_json
 from tastebench.lm.endpoint import RemoteError
 from tastebench.runs import latency, limits, store
@@ -39,7 +39,8 @@ class EncodeJob:
         revision: Of its weights; None makes the step be done anew every time.
         protocols: The tasks whose requests are timed, one protocol a task.
         latency_seconds: Time limit of a run's latency measurement; half of it is for encoding.
-        threads: CPU threads; the step is alone, so all there are.
+        threads: CPU threads; the step is alone, so all there are. Where it is shared by several
+            machines each has as many: sums in another order are other last digits.
         texts: What the item texts depend on besides the dataset's values and the recipe's name.
         meter: Whether and how energy is measured.
     """
@@ -75,12 +76,65 @@ class EncodeJob:
         """The file that says where the vectors are; there once the step is done."""
         return self.folder / "vectors.json"
 
+    def texts_of(self, dataset: Dataset) -> list[tuple[Role, list[str]]]:
+        """What is encoded: the items' texts and, where a task asks them, the queries."""
+        texts: list[tuple[Role, list[str]]] = [("item", item_words(dataset, self.text_recipe))]
+        words = query_words(dataset)
+        if words and any(protocol.task == "search" for protocol in self.protocols):
+            texts.append(("query", words))
+        return texts
+
     def is_done(self) -> bool:
         """Whether an earlier plan left its vectors, and they are still there."""
         if self.revision is None or not self.result.is_file():
             return False
         vectors = Vectors.read(self.result)
         return all(f is None or f.is_file() for f in (vectors.items, vectors.queries))
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeShare:
+    """A share of an encode step's shards, made where there is room; the step finds them kept.
+
+    Attributes:
+        part: From 0.
+        parts: How many there are.
+    """
+
+    job: EncodeJob
+    part: int
+    parts: int
+
+    @property
+    def key(self) -> str:
+        """Names it."""
+        return f"{self.job.result}#{self.part + 1}-of-{self.parts}"
+
+    @property
+    def label(self) -> str:
+        """What it is called where it is watched."""
+        return f"encode {self.job.encoder}, part {self.part + 1} of {self.parts}"
+
+    @property
+    def log(self) -> Path:
+        """Where its standard output and error go."""
+        return self.job.folder / f"log-{self.part + 1}.txt"
+
+
+def do_encode_share(share: EncodeShare, around: Surroundings) -> None:
+    """Makes a share of the shards in a process of its own."""
+    from tastebench.data.catalog import load_dataset
+    from tastebench.encoders import get_encoder
+    from tastebench.encoders.vectors import encode_share
+
+    job = share.job
+    limits.announce_threads(job.threads)
+    encoder, dataset = get_encoder(job.reference), load_dataset(job.dataset)
+    own = slice(share.part, None, share.parts)
+    with limits.threads(job.threads):
+        for role, texts in job.texts_of(dataset):
+            progress = _counting(around, "items" if role == "item" else "queries")
+            encode_share(encoder, texts, role, recipe=job.text_recipe, share=own, progress=progress)
 
 
 def do_encode(job: EncodeJob, around: Surroundings) -> None:
@@ -98,14 +152,13 @@ def encode(job: EncodeJob, encoder: Encoder, around: Surroundings) -> None:
     from tastebench.encoders.vectors import encode_items, encode_queries
 
     dataset = load_dataset(job.dataset)
-    items = item_words(dataset, job.text_recipe)
+    (_, items), *others = job.texts_of(dataset)
     with limits.threads(job.threads):
         queries = None
-        words = query_words(dataset)
         with measure(job.meter, OF_ENCODING, job.energy) as reading:
             progress = _counting(around, "items")
             encoded = encode_items(encoder, items, recipe=job.text_recipe, progress=progress)
-            if words and any(protocol.task == "search" for protocol in job.protocols):
+            for _, words in others:
                 progress = _counting(around, "queries")
                 queries = encode_queries(
                     encoder, words, items, recipe=job.text_recipe, progress=progress

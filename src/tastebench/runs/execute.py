@@ -9,11 +9,12 @@ from typing import Literal
 
 from typing_extensions import override
 
+from tastebench import files
 from tastebench.contracts import RecommenderCard
 from tastebench.errors import DataError, UsageError, counted
 from tastebench.runs import compose, environment, outputs, sensors, store
 from tastebench.runs.codes import CodesJob, do_codes
-from tastebench.runs.encode import EncodeJob, do_encode, encode
+from tastebench.runs.encode import EncodeJob, EncodeShare, encode
 from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Expansion, Run, expand
 from tastebench.runs.gather import Gathered, Objects, gather
@@ -22,17 +23,15 @@ from tastebench.runs.labels import told_apart
 from tastebench.runs.material import texts_left_open
 from tastebench.runs.missing import Missing
 from tastebench.runs.perform import perform, publish
+from tastebench.runs.place import MEMORY_PER_WORKER, Asked, Place, place_of, wants_gpu
 from tastebench.runs.plan import Plan
-from tastebench.runs.processes import Listener, Work, run_all
+from tastebench.runs.processes import Listener, Need, Work
 from tastebench.runs.record import Failure, Record
 from tastebench.runs.remote_cost import remote_costs
 from tastebench.runs.watch import Watcher
 from tastebench.runs.worker import do_run
 
 Redo = Literal["missing", "failed", "all"]
-
-MEMORY_PER_WORKER = 2 * 2**30
-MAX_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Options:
         redo: `missing` runs what has no record, `failed` also what failed, `all` everything.
         limit: Ask at most so many users or queries; such results are partial and on no board.
         tolerate: Leave encoders out that cannot be had here.
+        on: A cluster that does the work: `ray`, `ray://HOST:PORT`; None is this machine.
     """
 
     out: Path = Path("results")
@@ -52,6 +52,7 @@ class Options:
     redo: Redo = "missing"
     limit: int | None = None
     tolerate: bool = False
+    on: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,27 +136,26 @@ def carry_out(todo: Todo, objects: Objects | None = None, watcher: Watcher | Non
     """Does what is open; every run ends with a record, failed or not.
 
     Raises:
-        UsageError: The folder for the records cannot be written.
-        DependencyError: Energy is to be measured, and what that needs is not installed.
+        UsageError: The folder for the records cannot be written, or the cluster cannot do the plan.
+        DependencyError: Energy is to be measured or a cluster to be used, and what that needs is
+            not installed.
+        DataError: The cluster does not answer, or does not see what the plan needs.
     """
     _check_writable(todo.options.out)
     if todo.plan.energy == "measure":
         sensors.require()
-    _Execution(todo, objects or Objects(), watcher or Watcher()).carry_out()
+    options, given = todo.options, objects or Objects()
+    with place_of(options.on, options.workers, todo.plan.threads) as place:
+        _Execution(todo, given, watcher or Watcher(), place).carry_out()
 
 
-def default_workers(threads: int) -> int:
-    """Runs at a time: as many as cores and memory allow, at most 8; one on an accelerator."""
-    import psutil
+def encode_jobs(todo: Todo, threads: int | None = None) -> dict[tuple[str, str, str], EncodeJob]:
+    """The encode steps that the open runs need, by dataset, encoder and text recipe.
 
-    if environment.has_accelerator():
-        return 1
-    by_memory = psutil.virtual_memory().available // MEMORY_PER_WORKER
-    return int(max(1, min(environment.cores() // threads, by_memory, MAX_WORKERS)))
-
-
-def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
-    """The encode steps that the open runs need, by dataset, encoder and text recipe."""
+    Args:
+        todo: The plan.
+        threads: Of each; None takes the cores of this machine.
+    """
     resources = todo.gathered.resources
     jobs = {}
     for key in dict.fromkeys(_encoding(run) for run in todo.open if run.spec.encoder):
@@ -171,7 +171,7 @@ def encode_jobs(todo: Todo) -> dict[tuple[str, str, str], EncodeJob]:
             text_recipe=recipe,
             protocols=tuple(protocols.values()),
             latency_seconds=todo.plan.latency_seconds,
-            threads=environment.cores(),
+            threads=threads or environment.cores(),
             texts=texts_left_open(resources.datasets[dataset], recipe),
             meter=_meter(todo.plan),
         )
@@ -203,10 +203,10 @@ def codes_jobs(todo: Todo, encoded: dict[tuple[str, str, str], EncodeJob]) -> di
 
 
 class _Execution(Listener):
-    def __init__(self, todo: Todo, objects: Objects, watcher: Watcher) -> None:
+    def __init__(self, todo: Todo, objects: Objects, watcher: Watcher, place: Place) -> None:
         self.todo, self.objects, self.watcher = todo, objects, watcher
-        self.options, self.plan = todo.options, todo.plan
-        self.encode_jobs = encode_jobs(todo)
+        self.options, self.plan, self.place = todo.options, todo.plan, place
+        self.encode_jobs = encode_jobs(todo, place.encode_threads)
         self.codes_jobs = codes_jobs(todo, self.encode_jobs)
         self.jobs = {run.spec_hash: self._job(run) for run in todo.open}
         self.broken: dict[Path, Failure] = {}
@@ -214,16 +214,22 @@ class _Execution(Listener):
     def carry_out(self) -> None:
         to_encode = [job for job in self.encode_jobs.values() if not job.is_done()]
         to_code = {job.result: job for job in self.codes_jobs.values() if not job.is_done()}
-        labels = [(str(job.result), f"encode {job.encoder}") for job in to_encode]
+        foreign = [job for job in to_encode if job.encoder not in self.objects.encoders]
+        told = self.place.check(self._asked(foreign, list(to_code.values())))
+        shares = self._shares(foreign)
+        labels = [(share.key, share.label) for share in shares]
+        labels += [(str(job.result), f"encode {job.encoder}") for job in to_encode]
         labels += [(str(job.result), f"codes {job.recipe.label}") for job in to_code.values()]
         apart = told_apart(self.todo.runs)
         labels += [(key, _label(job.run, apart[key])) for key, job in self.jobs.items()]
         resources, brought = self.todo.gathered.resources, self.objects.encoders
         for cost in remote_costs(self.encode_jobs, resources.datasets, brought):
             self.watcher.say(str(cost))
+        if told:
+            self.watcher.say(told)
         self.watcher.begin(labels, len(self.todo.finished))
         try:
-            self._encode(to_encode)
+            self._encode(to_encode, foreign, shares)
             self._code(list(to_code.values()))
             self._run()
         finally:
@@ -231,17 +237,23 @@ class _Execution(Listener):
 
     # ------------------------------------------------------------------------------- encode step
 
-    def _encode(self, jobs: Sequence[EncodeJob]) -> None:
+    def _encode(
+        self,
+        jobs: Sequence[EncodeJob],
+        foreign: Sequence[EncodeJob],
+        shares: Sequence[EncodeShare],
+    ) -> None:
         for job in jobs:
             outputs.clear(job.folder)
-        foreign = [job for job in jobs if job.encoder not in self.objects.encoders]
-        works = [
-            Work(str(job.result), do_encode, job, log=job.folder / "log.txt") for job in foreign
-        ]
-        run_all(works, workers=1, listener=self)
+        self.place.encode(foreign, shares, self)
         for job in jobs:
             if job.encoder in self.objects.encoders:
                 self._encode_here(job)
+
+    def _shares(self, jobs: Sequence[EncodeJob]) -> list[EncodeShare]:
+        datasets = self.todo.gathered.resources.datasets
+        items = {job.result: datasets[name].n_items for (name, *_), job in self.encode_jobs.items()}
+        return self.place.shares(jobs, [items[job.result] for job in jobs])
 
     def _encode_here(self, job: EncodeJob) -> None:
         key = str(job.result)
@@ -265,15 +277,22 @@ class _Execution(Listener):
                 self.started(str(job.result))
                 self.ended(str(job.result), failure)
         works = [
-            Work(str(job.result), do_codes, job, log=job.folder.with_suffix(".log")) for job in able
+            Work(
+                key=str(job.result),
+                target=do_codes,
+                argument=job,
+                log=job.folder.with_suffix(".log"),
+                need=self._codes_need,
+            )
+            for job in able
         ]
-        run_all(works, self._workers, self)
-
-    # --------------------------------------------------------------------------------------- runs
+        self.place.run_all(works, self)
 
     @property
-    def _workers(self) -> int:
-        return self.options.workers or default_workers(self.plan.threads)
+    def _codes_need(self) -> Need:
+        return Need(cores=self.plan.threads, memory=MEMORY_PER_WORKER)
+
+    # --------------------------------------------------------------------------------------- runs
 
     def _job(self, run: Run) -> Job:
         winner = None
@@ -314,14 +333,38 @@ class _Execution(Listener):
                 self.started(key)
                 self.ended(key, failure)
         works = [
-            Work(key, do_run, job, log=job.work.with_suffix(".log"), after=job.run.winner_hash)
+            Work(
+                key=key,
+                target=do_run,
+                argument=job,
+                log=job.work.with_suffix(".log"),
+                after=job.run.winner_hash,
+                need=self._need(job),
+            )
             for key, job in able.items()
             if job.isolated
         ]
-        run_all(works, self._workers, self)
+        self.place.run_all(works, self)
         for key, job in able.items():
             if not job.isolated:
                 self._run_here(key, job, self.objects.recommenders[job.run.spec.recommender])
+
+    def _need(self, job: Job) -> Need:
+        spec = job.run.spec
+        card = self.todo.gathered.resources.recommender(spec.recommender)
+        gpu = wants_gpu(card, spec.params)
+        return Need(cores=spec.threads, gpu=gpu, memory=MEMORY_PER_WORKER)
+
+    def _asked(self, encode: Sequence[EncodeJob], code: Sequence[CodesJob]) -> Asked:
+        """What the place is asked to do."""
+        gathered = self.todo.gathered
+        runs = [self._need(job) for job in self.jobs.values() if job.isolated]
+        return Asked(
+            folders=[self.options.out.resolve(), files.home()],
+            named=[*gathered.datasets.values(), *gathered.encoders.values()],
+            encode=encode,
+            needs=[*(self._codes_need for _ in code), *runs],
+        )
 
     def _run_here(self, key: str, job: Job, card: RecommenderCard) -> None:
         self.started(key)

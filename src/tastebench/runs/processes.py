@@ -19,8 +19,8 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -38,6 +38,27 @@ Target = Callable[[Any, Surroundings], None]
 PARKED_PER_WORKER = 2
 
 
+@dataclass(frozen=True)
+class Need:
+    """What work takes of the machine that does it; who has several machines places it by this.
+
+    Attributes:
+        cores: It computes on.
+        gpu: It computes on one where there is one.
+        memory: Bytes, as far as guessed; a machine that has less may still do it.
+        alone: Nothing else of the plan may run on its machine.
+    """
+
+    cores: int = 1
+    gpu: bool = False
+    memory: int = 0
+    alone: bool = False
+
+
+ANY = Need()
+"""A core."""
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """One thing to do in a process.
@@ -46,6 +67,7 @@ class Work:
         key: Names it.
         after: Key of what has to end before, well or not.
         log: Where its standard output and error go.
+        need: What it takes.
     """
 
     key: str
@@ -53,6 +75,7 @@ class Work:
     argument: Any
     log: Path
     after: str | None = None
+    need: Need = ANY
 
 
 class Listener:
@@ -77,12 +100,31 @@ class _Live:
     failure: Failure | None = None
 
 
-def run_all(works: Sequence[Work], workers: int, listener: Listener) -> None:
+@dataclass(frozen=True)
+class Host:
+    """Who else is on this machine, and what processes find in it.
+
+    Attributes:
+        turn: Called before a parked process goes on; returns when the machine is its own.
+        environment: Instead of this process's own; None takes that.
+        folder: Where processes work, if it is there; None leaves them where they are started.
+    """
+
+    turn: Callable[[], None] = field(default=lambda: None)
+    environment: Mapping[str, str] | None = None
+    folder: Path | None = None
+
+
+HERE = Host()
+"""This process and its machine, with nobody else."""
+
+
+def run_all(works: Sequence[Work], workers: int, listener: Listener, host: Host = HERE) -> None:
     """Does all the work, at most `workers` at a time, in order as far as `after` allows.
 
     On any exception here (Ctrl-C, a full disk) the processes are stopped before it goes on.
     """
-    crew = _Crew(works, workers, listener)
+    crew = _Crew(works, workers, listener, host)
     try:
         while crew.busy:
             crew.step()
@@ -91,12 +133,12 @@ def run_all(works: Sequence[Work], workers: int, listener: Listener) -> None:
 
 
 class _Crew:
-    def __init__(self, works: Sequence[Work], workers: int, listener: Listener) -> None:
+    def __init__(self, works: Sequence[Work], workers: int, listener: Listener, host: Host) -> None:
         self.pending = list(works)
         self.unfinished = {work.key for work in works}
         self.working: list[_Live] = []
         self.parked: list[_Live] = []
-        self.workers, self.listener = workers, listener
+        self.workers, self.listener, self.host = workers, listener, host
         self.room_to_park = 1 if workers == 1 else PARKED_PER_WORKER * workers
         self.alone = False
         self.context = _context()
@@ -115,7 +157,9 @@ class _Crew:
             self.working.append(self._start(work))
         if self.parked and not self.working:
             live = self.parked.pop(0)
-            live.pipe.send("go")
+            self.host.turn()
+            with contextlib.suppress(OSError):  # killed while it was parked: the wait hears of it
+                live.pipe.send("go")
             self.working, self.alone = [live], True
         for ready in wait([live.pipe for live in self.working]):
             self._hear(next(live for live in self.working if live.pipe is ready))
@@ -127,7 +171,7 @@ class _Crew:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(  # type: ignore[attr-defined]
             target=_main,
-            args=(theirs, work.target, work.argument, work.log, _environment()),
+            args=(theirs, work, _environment(self.host), self.host.folder),
             daemon=True,
         )
         with _no_main_module(), _no_interrupts():
@@ -170,7 +214,9 @@ class _Crew:
                 live.process.join()
 
 
-def _environment() -> dict[str, str]:
+def _environment(host: Host) -> dict[str, str]:
+    if host.environment is not None:
+        return dict(host.environment)
     return {**os.environ, files.HOME: str(files.home())}
 
 
@@ -190,9 +236,7 @@ def _cause(exit_code: int | None) -> str:
 # ---------------------------------------------------------------------------- inside the process
 
 
-def _main(
-    pipe: Connection, target: Target, argument: Any, log: Path, environment: dict[str, str]
-) -> None:
+def _main(pipe: Connection, work: Work, environment: dict[str, str], folder: Path | None) -> None:
     # Ctrl-C reaches the whole process group; what to do about it is the starter's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -200,12 +244,14 @@ def _main(
     # another home, the key of a remote model.
     os.environ.clear()
     os.environ.update(environment)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    if folder is not None and folder.is_dir():
+        os.chdir(folder)
+    work.log.parent.mkdir(parents=True, exist_ok=True)
+    with work.log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
-        target(argument, Surroundings(_Line(pipe).tell, _Line(pipe).alone))
+        work.target(work.argument, Surroundings(_Line(pipe).tell, _Line(pipe).alone))
         pipe.send(("end", None))
     except Exception as error:  # told to the starter, who goes on with what does not need it
         pipe.send(("fail", explain(error)))
