@@ -419,6 +419,24 @@ def test_ids_are_ranked_exactly(small: Small, case: str) -> None:
     np.testing.assert_array_equal(listed.items, scores.argsort(1, descending=True)[:, :5])
 
 
+def test_a_catalogue_in_slices_reads_who_asks_once(small: Small) -> None:
+    recommender = fitted(small("llama"), items=of("id"))
+    recommender.account()
+    who = asking([3, 4, 5], [9])
+    whole = torch.cat([recommender.scores(who, slice(i, i + 5)) for i in range(0, N_ITEMS, 5)], 1)
+    assert recommender.account().counts["answered"] == 2
+    torch.testing.assert_close(whole, recommender.scores(asking([3, 4, 5], [9]), slice(0, N_ITEMS)))
+    before = recommender.scores(who, slice(0, 3))
+    recommender.network.train()
+    with torch.no_grad():
+        recommender.network.heads.table.add_(1.0)
+        recommender.network.tokens.table.mul_(-1.0)
+    recommender.network.eval()
+    after = recommender.scores(who, slice(0, 3))
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, recommender.scores(asking([3, 4, 5], [9]), slice(0, 3)))
+
+
 def test_codes_are_generated_and_ids_are_scored(small: Small) -> None:
     assert not isinstance(unfitted(small("llama")), ScoresItems)
     assert not isinstance(fitted(small("llama"), epochs=1), ScoresItems)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from tastebench.contracts import Items, SeqProblem
 from tastebench.encoders.catalog import language_model
@@ -49,6 +50,7 @@ class NextNetwork(nn.Module):
     Attributes:
         asked, cut, read_tokens: Askers since `forget`, those of whom items were dropped because
             they did not fit, and tokens of their prompts.
+        age: Grows whenever its weights may have changed.
     """
 
     def __init__(
@@ -66,7 +68,14 @@ class NextNetwork(nn.Module):
         self.heads = CodeHeads(self.tokens, tied=config.output == "tied", std=INIT_STD)
         self.users = UserTokens(config.user_tokens, body.width, body.std)
         self.notes: tuple[str, ...] = ()
+        self.age = 0
         self.forget()
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """As every module; a fit says `train` before it changes weights and `eval` after that."""
+        self.age += 1
+        return super().train(mode)
 
     def own_rates(self, settings: NextConfig) -> list[tuple[list[nn.Parameter], float]]:
         """New tables begin with nothing, and may learn faster than what was pretrained."""
@@ -151,6 +160,13 @@ class NextNetwork(nn.Module):
         if self.body.offset is None or self.tokens.width == 1:
             return uncached(self, embedded, written.length)
         return cached(self, embedded, written.length)
+
+    def states_after(self, asking: Asking) -> Tensor:
+        """Reads histories; the state that predicts the first code of what comes next, `[b, h]`."""
+        written = self.write(asking)
+        states = self.body(self.embed(written.tokens, asking.user))
+        last: Tensor = states.take_along_dim((written.length - 1)[:, None, None], dim=1)[:, 0]
+        return last
 
     def write(self, asking: Asking) -> Written:
         """The prompts of who asks, cut to what fits and counted."""

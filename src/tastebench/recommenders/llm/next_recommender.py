@@ -47,6 +47,7 @@ class NextRecommender(Generative):
     def __init__(self, name: str, config: NextConfig) -> None:
         super().__init__(name, config, lambda problem, items: next_network(config, problem, items))
         self._seconds = 0.0
+        self._read: tuple[Queries, int, Tensor] | None = None  # who asked, at what age
 
     def fit(self, problem: SeqProblem, items: Items, trainer: Trainer) -> FitReport:
         """Trains by teacher forcing, each code from what stands before it.
@@ -90,19 +91,26 @@ class NextRecommender(Generative):
 
     def _scores(self, queries: Queries, items: slice) -> Tensor:
         """Logits `[n, len(items)]` of what comes next."""
-        began = time.perf_counter()
+        began, network = time.perf_counter(), self._next
+        with torch.inference_mode():
+            # A catalogue in slices asks about the same users many times.
+            if self._read is None or self._read[0] is not queries or self._read[1] != network.age:
+                self._read = queries, network.age, self._states(queries)
+            found: Tensor = network.heads.forward(self._read[2], 0, items).float().cpu()
+        self._seconds += time.perf_counter() - began
+        return found
+
+    def _states(self, queries: Queries) -> Tensor:
+        """What predicts the next item of each history, `[n, h]`."""
         network = self._next
         device = network.tokens.table.device
         if queries.history is None:
             raise UsageError(f"{self.name} needs histories to say what comes next")
         history = queries.history.tail(self._history_length)
         order = np.argsort(history.lengths, kind="stable")
-        found = torch.empty(len(order), items.stop - items.start)
-        with torch.inference_mode():
-            for begin in range(0, len(order), ASKED_TOGETHER):
-                rows = order[begin : begin + ASKED_TOGETHER]
-                user = None if queries.user is None else queries.user[rows]
-                step = network.read(as_asking(history[rows], user, device))
-                found[torch.from_numpy(rows)] = step(0, None, None)[:, items].float().cpu()
-        self._seconds += time.perf_counter() - began
-        return found
+        parts = []
+        for begin in range(0, len(order), ASKED_TOGETHER):
+            rows = order[begin : begin + ASKED_TOGETHER]
+            user = None if queries.user is None else queries.user[rows]
+            parts.append(network.states_after(as_asking(history[rows], user, device)))
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(device)]

@@ -80,9 +80,9 @@ class CodeHeads(nn.Module):
             self.table = nn.Parameter(torch.empty(tokens.start, tokens.table.shape[1]))
             nn.init.normal_(self.table, std=std)
 
-    def forward(self, states: Tensor, level: int) -> Tensor:
-        """`[..., hidden]` to `[..., sizes[level]]`."""
-        codes = self.table[self.offsets[level] : self.offsets[level + 1]]
+    def forward(self, states: Tensor, level: int, which: slice = slice(None)) -> Tensor:
+        """`[..., hidden]` to `[..., sizes[level]]`, or to those codes of the level alone."""
+        codes = self.table[self.offsets[level] : self.offsets[level + 1]][which]
         return functional.linear(states * self.scale, codes)
 
     def loss(self, states: Tensor, codes: Tensor) -> Tensor:
