@@ -84,13 +84,37 @@ def test_the_first_embeddings_have_the_deviation_asked_for() -> None:
     assert float(table.detach().std()) == pytest.approx(0.2, rel=0.03)
 
 
-@pytest.mark.parametrize(("code", "what"), [(3, 3), (-1, -1)])
-def test_a_code_that_does_not_exist_names_item_and_level(code: int, what: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ([0, 3, 0], "item 2 has the code 3 in level 1, which has 3 codes"),
+        ([-1, -1, -1], "item 2 has the code -1 in level 0, which has 2 codes"),
+        ([0, -1, 1], "item 2 has the code 1 in level 2, and its path ended in level 0"),
+        ([0, -2, -1], "item 2 has the code -2 in level 1, and its path ended in level 0"),
+    ],
+)
+def test_a_code_that_does_not_exist_names_item_and_level(path: list[int], message: str) -> None:
     wrong = CODE.copy()
-    wrong[2, 1] = code
-    message = rf"item 2 has the code {what} in level 1, which has 3 codes"
+    wrong[2] = path
     with pytest.raises(DataError, match=message):
         item_operator("code", Content(4, code=wrong, code_sizes=SIZES))
+
+
+def test_a_path_that_ended_adds_nothing_more() -> None:
+    short = CODE.copy()
+    short[2], short[3] = [0, 2, -1], [1, -1, -1]
+    content = Content(4, code=short, code_sizes=SIZES)
+    asked = torch.tensor([3, 2, 0])
+    assert with_table(item_operator("code", content))(asked).tolist() == [
+        [2, 0],
+        [1, 30],
+        [201, 230],
+    ]
+    mean = with_table(item_operator("code", content, pool="mean"))(asked)
+    torch.testing.assert_close(mean, torch.tensor([[2, 0], [0.5, 15], [67, 230 / 3]]))
+    levels = with_table(item_operator("code-levels", content))(asked)
+    assert levels[0].tolist() == [[2, 0]] * 3
+    assert levels[1].tolist() == [[1, 0], [1, 30], [1, 30]]
 
 
 def test_levels_that_are_not_described_are_an_error() -> None:

@@ -14,12 +14,18 @@ from tastebench.recommenders.ctr.item_operators import CodeConfig, CodeLevelsCon
 class CodeEmbeddings(nn.Module):
     """One table for all levels: code `c` of level `l` is its row `sum(sizes[:l]) + c`.
 
+    A path that ended before the last level holds -1 from there on, which adds nothing.
+
+    Attributes:
+        length: Codes of each item, int64 `[n_items]`; None where all have one in every level.
+
     Raises:
         UsageError: Items have no codes.
         DataError: A code does not exist in its level.
     """
 
     rows: Tensor
+    length: Tensor | None
 
     def __init__(self, content: Content, width: int, init_std: float) -> None:
         super().__init__()
@@ -34,21 +40,31 @@ class CodeEmbeddings(nn.Module):
             raise DataError(
                 f"items have {code.shape[1]} codes each, and {len(sizes)} levels are described"
             )
-        wrong = (code < 0) | (code >= sizes)
+        length = (code >= 0).cumprod(dim=1).sum(dim=1)
+        inside = torch.arange(code.shape[1]) < length[:, None]
+        wrong = torch.where(inside, code >= sizes, code != -1) | (length == 0)[:, None]
         if wrong.any():
             item, level = (int(i) for i in wrong.nonzero()[0])
-            raise DataError(
-                f"item {item} has the code {int(code[item, level])} in level {level}, which has "
-                f"{int(sizes[level])} codes",
-                fix="make the codes anew",
+            told = f"item {item} has the code {int(code[item, level])} in level {level}, "
+            told += (
+                f"which has {int(sizes[level])} codes"
+                if inside[item, level] or not length[item]
+                else f"and its path ended in level {int(length[item]) - 1}"
             )
-        self.register_buffer("rows", code + sizes.cumsum(0) - sizes, persistent=False)
+            raise DataError(told, fix="make the codes anew")
+        rows = (code + sizes.cumsum(0) - sizes).where(inside, 0)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("length", None if inside.all() else length, persistent=False)
         self.table = nn.Parameter(torch.empty(int(sizes.sum()), width))
         nn.init.normal_(self.table, std=init_std)
 
     def forward(self, items: Tensor) -> Tensor:
         """`[n]` to `[n, levels, width]`."""
-        return functional.embedding(self.rows[items], self.table)
+        found = functional.embedding(self.rows[items], self.table)
+        if self.length is None:
+            return found
+        levels = torch.arange(found.shape[1], device=found.device)
+        return found * (levels < self.length[items][:, None])[..., None]
 
 
 class Code(nn.Module):
@@ -61,9 +77,11 @@ class Code(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """`[n]` to `[n, width]`."""
-        levels = self.codes(items)
-        vectors: Tensor = levels.mean(dim=1) if self._mean else levels.sum(dim=1)
-        return vectors
+        levels, length = self.codes(items), self.codes.length
+        if self._mean and length is None:
+            return torch.mean(levels, dim=1)
+        vectors: Tensor = levels.sum(dim=1)
+        return vectors / length[items][:, None] if self._mean and length is not None else vectors
 
 
 class CodeLevels(nn.Module):
