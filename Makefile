@@ -48,7 +48,7 @@ format: setup
 lock: setup
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --allow-unsafe \
 	  --no-emit-index-url --no-emit-find-links --extra minilm --extra energy --extra report \
-	  --extra serve --extra tracking \
+	  --extra serve --extra tracking --extra ray --extra spark \
 	  --output-file requirements-dev.lock pyproject.toml requirements-dev.in
 
 clean:
