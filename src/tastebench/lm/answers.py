@@ -87,7 +87,10 @@ def _vector(value: Any) -> np.ndarray:
             raise ValueError("a vector is broken base64") from None
     if not isinstance(value, list) or not all(type(x) in (int, float) for x in value):
         raise ValueError("a vector is no list of numbers")
-    return np.array(value, dtype=np.float64)
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError:
+        raise ValueError("a vector holds a number of hundreds of digits") from None
 
 
 def read_answer(value: Any, usage: Usage) -> Answer:
@@ -116,15 +119,19 @@ def _tokens(value: Any) -> tuple[Token, ...] | None:
         return None
     try:
         return tuple(
-            Token(
-                entry["token"],
-                float(entry["logprob"]),
-                tuple((t["token"], float(t["logprob"])) for t in entry.get("top_logprobs") or ()),
-            )
+            Token(*_likely(entry), tuple(_likely(one) for one in entry.get("top_logprobs") or ()))
             for entry in content
         )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ValueError("its log-probabilities are broken") from None
+
+
+def _likely(entry: Any) -> tuple[str, float]:
+    """A token and its log-probability."""
+    text, logprob = entry["token"], entry["logprob"]
+    if not isinstance(text, str) or isinstance(logprob, str):
+        raise TypeError("a token is a text, and its log-probability a number")
+    return text, float(logprob)
 
 
 def _choice(value: Any) -> dict[str, Any]:

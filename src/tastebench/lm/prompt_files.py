@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from tastebench.data.foreign_yaml import read_yaml
 from tastebench.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ def read_prompt(form: type[P], name: str, package: str, like: str) -> P:
         return _parsed(form, name, (_folder(package) / f"{name}.yaml").read_text("utf-8"), like)
     path = Path(name).expanduser()
     if path.is_file():
-        return _parsed(form, str(path), path.read_text(encoding="utf-8"), like)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"the prompt cannot be read: {error}", where=str(path), fix="save it as UTF-8"
+            ) from error
+        return _parsed(form, str(path), text, like)
     raise UsageError(
         f"no prompt {name!r}: {did_you_mean(name, known)}",
         fix="name one of them, or the path of a YAML file of yours",
@@ -62,8 +69,7 @@ def _parsed(form: type[P], where: str, text: str, like: str) -> P:
         }
 
     try:
-        # A safe loader: it makes no objects but those of YAML.
-        return form.model_validate(yaml.load(text, SafeWords))  # noqa: S506
+        return form.model_validate(read_yaml(text, SafeWords)[0])
     except (yaml.YAMLError, ValidationError) as error:
         raise DataError(
             f"this is no prompt: {_first(error)}",
@@ -74,7 +80,7 @@ def _parsed(form: type[P], where: str, text: str, like: str) -> P:
 
 def _first(error: Exception) -> str:
     if not isinstance(error, ValidationError):
-        return str(error).replace("\n", " ")
+        return " ".join(str(error).split())
     fault = error.errors()[0]
     place = ".".join(map(str, fault["loc"]))
     return f"{place}: {fault['msg']}" if place else fault["msg"]

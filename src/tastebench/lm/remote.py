@@ -323,6 +323,8 @@ def refuse_unless_near(endpoint: Endpoint) -> None:
 def _connect(endpoint: Endpoint, key: str, limits: Limits) -> OpenAI:
     import openai
 
+    from tastebench.lm.bounded import ENCODINGS, bound
+
     # A proxy that stands in the environment cannot reach this machine's own servers.
     timeout = openai.Timeout(
         limits.timeout_seconds, connect=min(limits.timeout_seconds, _CONNECT_SECONDS)
@@ -330,7 +332,8 @@ def _connect(endpoint: Endpoint, key: str, limits: Limits) -> OpenAI:
     http = openai.DefaultHttpxClient(
         timeout=timeout,
         trust_env=not endpoint.is_local,
-        event_hooks={"request": [] if endpoint.is_openai else [_strip(key)]},
+        headers={"Accept-Encoding": ENCODINGS},
+        event_hooks={"request": [] if endpoint.is_openai else [_strip(key)], "response": [bound()]},
     )
     return openai.OpenAI(
         api_key=key,

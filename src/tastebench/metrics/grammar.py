@@ -353,7 +353,7 @@ _TABLE = (
 
 METRICS: dict[str, MetricInfo] = {info.name: info for info in _TABLE}
 
-_SHAPE = re.compile(r"(?P<name>[^@]+)(?:@(?P<k>[0-9]+))?")
+_SHAPE = re.compile(r"(?P<name>[^@]+)(?:@(?P<k>[0-9]{1,9}))?")
 
 
 class Metric(NamedTuple):

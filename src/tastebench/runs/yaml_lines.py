@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tastebench.data.foreign_yaml import read_yaml
 from tastebench.errors import UsageError
 
 Lines = dict[tuple[Any, ...], int]
@@ -30,23 +31,19 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
     """The value of a YAML text, and the line of every key in it.
 
     Raises:
-        UsageError: It is not YAML, or a mapping names a key twice.
+        UsageError: It is not YAML, is too large, or a mapping names a key twice.
     """
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        lines: Lines = {}
-        if node is None:
-            return None, lines
-        _walk(node, (), lines, where)
-        return loader.construct_document(node), lines
+        value, node = read_yaml(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UsageError(f"not valid YAML: {problem}", where=place) from error
-    finally:
-        loader.dispose()
+    lines: Lines = {}
+    if node is not None:
+        _walk(node, (), lines, where)
+    return value, lines
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:

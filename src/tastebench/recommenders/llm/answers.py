@@ -19,6 +19,7 @@ _EDGES = " \t\r\n.,;:!?*_`'\"()[]{}<>#-"
 _LAST = r"(?:the )?(?:final )?answer(?: is)?\W+"
 _MARKED = re.compile(r"\[(\d+)\]")
 _BARE = re.compile(r"\d+")
+_DIGITS = 12
 
 
 def said(text: str, yes: str, no: str) -> bool | None:
@@ -165,6 +166,10 @@ def order_of(text: str, n: int) -> Order:
     """
     plain = _THOUGHT.sub("", text)
     marked = _MARKED.findall(plain)
-    named = [int(number) - 1 for number in marked or _BARE.findall(plain)]
+    # A number of thousands of digits is nobody's, and Python refuses to read it.
+    named = [
+        int(number) - 1 if len(number) <= _DIGITS else -1
+        for number in marked or _BARE.findall(plain)
+    ]
     places = tuple(dict.fromkeys(place for place in named if 0 <= place < n))
     return Order(places, whole=len(named) == len(places) == n)
