@@ -23,7 +23,14 @@ from tastebench.runs.labels import told_apart
 from tastebench.runs.material import texts_left_open
 from tastebench.runs.missing import Missing
 from tastebench.runs.perform import perform, publish
-from tastebench.runs.place import MEMORY_PER_WORKER, Asked, Place, place_of, wants_gpu
+from tastebench.runs.place import (
+    MEMORY_PER_WORKER,
+    Asked,
+    Place,
+    place_of,
+    record_of,
+    wants_gpu,
+)
 from tastebench.runs.plan import Plan
 from tastebench.runs.processes import Listener, Need, Work
 from tastebench.runs.record import Failure, Record
@@ -399,8 +406,7 @@ class _Execution(Listener):
             if failure.kind == "NoRoom":
                 raise _no_room(self.options.out)
             publish(job, compose.failed(job, failure, 0.0))
-        record = store.find_record(job.folder)
-        assert record is not None
+        record = record_of(job.folder, wait=self.options.on is not None)
         if record.status == "ok":
             job.work.with_suffix(".log").unlink(missing_ok=True)
         self.watcher.ended(key, record)

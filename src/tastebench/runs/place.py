@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,16 +13,20 @@ from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
 from tastebench.encoders.shards import CAPACITY
-from tastebench.runs import environment, processes
+from tastebench.errors import DataError
+from tastebench.runs import environment, processes, store
 from tastebench.runs.encode import EncodeJob, EncodeShare, do_encode, do_encode_share
 from tastebench.runs.processes import ANY, Listener, Need, Work
-from tastebench.runs.record import Failure
+from tastebench.runs.record import Failure, Record
 
 if TYPE_CHECKING:
     from tastebench.runs.on_ray.cluster import Cluster
 
 MEMORY_PER_WORKER = 2 * 2**30
 MAX_WORKERS = 8
+
+SHOWN_SECONDS = 90.0
+"""A file of another machine is seen by then; NFS keeps for 60 s that one was not there."""
 
 _REMOTE = "openai:"
 _SHUFFLED = "shuffled:"
@@ -213,6 +218,31 @@ def place_of(on: str | None, workers: int | None, threads: int) -> Iterator[Plac
 
     with connect(on) as cluster:
         yield OnRay(cluster, workers)
+
+
+def record_of(folder: Path, *, wait: bool) -> Record:
+    """The record of a run that has ended.
+
+    Args:
+        folder: Where it belongs.
+        wait: Another machine wrote it: network file systems show that a while later.
+
+    Raises:
+        DataError: It does not appear.
+    """
+    end = time.monotonic() + (SHOWN_SECONDS if wait else 0.0)
+    while (record := store.find_record(folder)) is None:
+        if time.monotonic() >= end:
+            raise DataError(
+                "a run has ended and its record is not here",
+                where=str(folder),
+                fix="put --out on storage that shows files of other machines at once (NFS: mount "
+                "with lookupcache=positive), and give the same command again",
+            )
+        time.sleep(0.1)
+        if folder.parent.is_dir():
+            list(folder.parent.iterdir())  # looking a folder through asks the server anew
+    return record
 
 
 def wants_gpu(card: RecommenderCard, params: Mapping[str, Any]) -> bool:
