@@ -66,6 +66,7 @@ def make_codes(  # noqa: PLR0913 - what identifies codes
     folder = codes_folder() / about.hash
     kept = _kept(folder, dataset, say)
     if kept is not None:
+        _training_of(folder).unlink(missing_ok=True)  # of a process that was killed at its very end
         return kept
     lock = folder.with_name(f".{folder.name}.lock")
     with alone(lock, lambda: say("another process makes the same: waiting for it")):
@@ -167,7 +168,7 @@ def _make(
         say(f"{counted(dataset.n_items, 'item')} share {paths}: a code more tells them apart")
     tell, began = now_and_then(say), time.perf_counter()
     rows = None if learn_rows is None else np.unique(learn_rows).astype(np.int64)
-    training = folder.with_name(f"{folder.name}.fit.safetensors")  # from where it goes on
+    training = _training_of(folder)
     training.parent.mkdir(parents=True, exist_ok=True)
     ids = make_ids(
         recipe,
@@ -189,6 +190,11 @@ def _make(
     )
     save(folder, ids, dataset.item_ids, done)
     training.unlink(missing_ok=True)
+
+
+def _training_of(folder: Path) -> Path:
+    """The state of a training, from where one that was interrupted goes on."""
+    return folder.with_name(f"{folder.name}.fit.safetensors")
 
 
 def _told(found: dict[str, Any]) -> str:

@@ -115,6 +115,8 @@ def make_lm(order: Order, progress: Say | None = None) -> tuple[Path, About]:
     folder = order.folder
     kept = _kept(folder, say)
     if kept is not None:
+        # Of a process that was killed at its very end.
+        shutil.rmtree(_work_of(folder), ignore_errors=True)
         return folder, kept
     lock = folder.with_name(f".{folder.name}.lock")
     with alone(lock, lambda: say("another process makes the same: waiting for it")):
@@ -168,7 +170,7 @@ def _make(order: Order, say: Say) -> None:
     corpus = corpus_of(order.dataset, order.protocol, order.text_recipe)
     for line in told(corpus):
         say(line)
-    work = order.folder.with_name(f".{order.folder.name}.work")  # from where it goes on
+    work = _work_of(order.folder)
     words = work / "words"
     if not (words / "tokenizer.json").is_file():
         say("learning the vocabulary")
@@ -181,6 +183,11 @@ def _make(order: Order, say: Say) -> None:
     about = _about(order, corpus, documents, model, report)
     _save(order.folder, model, words, corpus, about)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_of(folder: Path) -> Path:
+    """Where a training keeps what it goes on from, should it be interrupted."""
+    return folder.with_name(f".{folder.name}.work")
 
 
 def _told(documents: Documents) -> list[str]:

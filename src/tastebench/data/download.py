@@ -7,7 +7,7 @@ what it lacks is listed at once with where it comes from. Downloads are kept und
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 from tastebench import files
 from tastebench.data.card import DatasetCard, RawFile
 from tastebench.data.sources.reading import find
-from tastebench.data.transfer import Progress, download, megabytes
-from tastebench.data.unpack import unpack
+from tastebench.data.transfer import Progress, download, megabytes, tidy
+from tastebench.data.unpack import NoRoomError, unpack
 from tastebench.errors import DataError
 
 _LEDGER = "downloads.json"
@@ -133,12 +133,19 @@ def _downloaded(card: DatasetCard, folder: Path, say: Progress) -> RawFolder:
     _refuse_missing(card, folder, [f for f in card.files if f.required and f.url is None])
     ledger = _read_ledger(folder)
     for url, wanted in _by_address(card).items():
+        target = _target(wanted[0], folder)
         lacking = [file for file in wanted if not (folder / file.path).is_file()]
-        if not lacking:
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        ledger[url] = _get(card, folder, lacking, say)
-        files.write_json(folder / _LEDGER, ledger)
+        # An archive that is still there was not unpacked to the end, or not written down.
+        if lacking or (wanted[0].unpack and target.is_file()):
+            folder.mkdir(parents=True, exist_ok=True)
+
+            def arrived(entry: dict[str, Any], url: str = url) -> None:
+                ledger[url] = entry
+                files.write_json(folder / _LEDGER, ledger)
+
+            _get(card, folder, lacking or wanted, target, arrived, say)
+        else:
+            tidy(target)
     found = {
         path.relative_to(folder).as_posix(): files.hash_file(path)
         for path in (find(folder, file) for file in card.files)
@@ -165,34 +172,64 @@ def _by_address(card: DatasetCard) -> dict[str, list[RawFile]]:
     return grouped
 
 
-def _get(card: DatasetCard, folder: Path, wanted: list[RawFile], say: Progress) -> dict[str, Any]:
-    """Downloads one address and unpacks it if need be; what the ledger says of it."""
+def _target(first: RawFile, folder: Path) -> Path:
+    """Where an address is downloaded to: an archive beside what is taken out of it."""
+    assert first.url is not None
+    return folder / (PurePosixPath(first.url).name if first.unpack else first.path)
+
+
+def _get(
+    card: DatasetCard,
+    folder: Path,
+    wanted: list[RawFile],
+    target: Path,
+    arrived: Callable[[dict[str, Any]], None],
+    say: Progress,
+) -> None:
+    """Downloads one address and unpacks it if need be.
+
+    Args:
+        card: Whose files.
+        folder: Where they go.
+        wanted: The files of the address.
+        target: Where the address is downloaded to.
+        arrived: Told what the ledger is to say of it, before the file is in its place: a file
+            without a word of where it came from was put there by somebody. Of an archive once it
+            is unpacked, and before it is removed.
+        say: Told a line for each thing that takes time.
+    """
     first = wanted[0]
     assert first.url is not None
-    target = folder / (PurePosixPath(first.url).name if first.unpack else first.path)
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"{card.name}: downloading {first.url} ({megabytes(first.bytes)})")
-    url = download(
+    entry: dict[str, Any] = {}
+
+    def told(url: str, sha256: str, size: int) -> None:
+        verified = first.sha256 is not None
+        entry.update({"url": url, "sha256": sha256, "bytes": size, "verified": verified})
+        if not first.unpack:
+            arrived(entry)
+
+    download(
         (first.url, *first.mirrors),
         target,
         sha256=first.sha256,
         size=first.bytes,
         progress=say,
+        arrived=told,
     )
-    entry = {
-        "url": url,
-        "sha256": files.hash_file(target),
-        "bytes": target.stat().st_size,
-        "verified": first.sha256 is not None,
-    }
     if first.unpack:
         say(f"{card.name}: unpacking {target.name}")
         try:
             unpack(target, [file.path for file in wanted], folder)
-        finally:
+        except NoRoomError:
+            raise
+        except DataError:
             # Kept, a refused or damaged archive would be found again instead of fetched again.
             target.unlink()
-    return entry
+            raise
+        arrived(entry)
+        target.unlink()
 
 
 def _read_ledger(folder: Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""One file over HTTP: hashes and placing by pooch, resuming by the downloader given to it here.
+"""One file over HTTP, resumed where it stopped, verified and put in its place.
 
 What has arrived of a file stays beside its place as `.part-NAME`, so that an interrupted download
-goes on where it stopped, in this call or a later one. It goes on only if the server still has the
-same file: by its ETag or date (`If-Range`), or, where it sends neither, if a SHA-256 will tell.
+goes on where it stopped, in this call or a later one, and is not lost while it is verified. It goes
+on only if the server still has the same file: by its ETag or date (`If-Range`), or, where it sends
+neither, if a SHA-256 will tell.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Any
 
 from tastebench.data.offline import refuse_if_offline
 from tastebench.errors import DataError
-from tastebench.files import write_text
+from tastebench.files import hash_file, write_text
 
 Progress = Callable[[str], None]
+Arrived = Callable[[str, str, int], None]
 
 CHUNK = 1 << 14  # bytes written at a time, and the most that a broken connection loses
 _TIMEOUT = (10, 60)  # seconds to connect, and without a byte
@@ -31,15 +34,18 @@ def download(
     sha256: str | None = None,
     size: int | None = None,
     progress: Progress | None = None,
+    arrived: Arrived | None = None,
 ) -> str:
     """Downloads to `target` from the first address that gives the whole file.
 
     Args:
         urls: Addresses of the same bytes, in order.
-        target: The file to make; appears only when it is whole and verified.
+        target: The file to make; appears only when it is whole and verified. One that is there
+            already and is not known to be another is taken.
         sha256: What it must have; None where that is not known.
         size: Bytes it must have, where known.
         progress: Called with a line about every tenth.
+        arrived: Called with the address, the SHA-256 and the bytes of the file before it appears.
 
     Returns:
         The address it came from.
@@ -49,31 +55,35 @@ def download(
             cut off, the part that arrived is kept for the next call.
         OfflineError: The network is not to be used.
     """
+    told = arrived or (lambda url, digest, size: None)
+    if target.is_file():
+        digest = hash_file(target)
+        if sha256 in (None, digest):
+            told(urls[0], digest, target.stat().st_size)
+            tidy(target)
+            return urls[0]
     refuse_if_offline(
         f"{target.name} is not here and would be downloaded",
         where=urls[0],
         fix=f"put it at {target}, pass the folder that holds the raw files with --raw, or go "
         "online once",
     )
-    import pooch
     from requests import RequestException
 
-    pooch.get_logger().setLevel(logging.WARNING)
     failures: list[str] = []
     for url in urls:
-        fetcher = _Resuming(target, sha256 is not None, size, progress or (lambda line: None))
+        file = _Arriving(target, sha256 is not None, size, progress or (lambda line: None))
         try:
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{sha256}" if sha256 else None,
-                fname=target.name,
-                path=target.parent,
-                downloader=fetcher,
-            )
+            file.fetch(url)
+            digest = hash_file(file.part)
+            if sha256 in (None, digest):
+                told(url, digest, file.part.stat().st_size)
+                file.place()
+                return url
+            file.drop()
+            failures.append(f"{url}: the file has another SHA-256 than {sha256}; it was removed")
         except RequestException as error:
             failures.append(f"{url}: {_reason(error)}")
-        except ValueError:  # how pooch says that the hash is wrong; it has removed the file
-            failures.append(f"{url}: the file has another SHA-256 than {sha256}; it was removed")
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -82,8 +92,6 @@ def download(
                 where=str(target.parent),
                 fix="make room and run the same again: what has arrived is kept",
             ) from error
-        else:
-            return url
     raise DataError(
         f"{target.name} could not be downloaded: {'; '.join(failures)}",
         where=str(target.parent),
@@ -92,23 +100,32 @@ def download(
     )
 
 
+def tidy(target: Path) -> None:
+    """Removes what a download that was killed at its very end left beside its file."""
+    _tag_of(target).unlink(missing_ok=True)
+
+
+def _tag_of(target: Path) -> Path:
+    return target.with_name(f".part-{target.name}.tag")
+
+
 class CutOffError(OSError):
     """The connection ended before the file did."""
 
 
-class _Resuming:
-    """A pooch downloader that appends to the part of a file that is already there."""
+class _Arriving:
+    """What has arrived of a file, appended to until it is whole."""
 
     def __init__(self, target: Path, checked: bool, size: int | None, progress: Progress) -> None:
-        self._name = target.name
-        self._part = target.with_name(f".part-{target.name}")
-        self._tag = target.with_name(f".part-{target.name}.tag")
+        self._target = target
+        self.part = target.with_name(f".part-{target.name}")
+        self._tag = _tag_of(target)
         self._checked = checked
         self._size = size
         self._progress = progress
 
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Downloads `url` to `output_file`, going on as long as each try brings bytes."""
+    def fetch(self, url: str) -> None:
+        """Downloads what is missing of it, going on as long as each try brings bytes."""
         from requests import RequestException
 
         while True:
@@ -120,14 +137,24 @@ class _Resuming:
                     raise
                 if self._arrived() <= before:
                     raise RequestException(_reason(error)) from error
-                self._progress(f"{self._name}: the connection broke, going on")
+                self._progress(f"{self._target.name}: the connection broke, going on")
             else:
-                break
-        shutil.move(self._part, output_file)
+                return
+
+    def place(self) -> None:
+        """Puts the whole file in its place."""
+        with self.part.open("rb") as file:
+            os.fsync(file.fileno())
+        self.part.replace(self._target)
+        self._tag.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Removes what has arrived."""
+        self.part.unlink(missing_ok=True)
         self._tag.unlink(missing_ok=True)
 
     def _arrived(self) -> int:
-        return self._part.stat().st_size if self._part.is_file() else 0
+        return self.part.stat().st_size if self.part.is_file() else 0
 
     def _request(self, url: str) -> None:
         import requests
@@ -145,14 +172,23 @@ class _Resuming:
                 headers["If-Range"] = tag
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
+                if self._is_whole(start, response.headers.get("Content-Range", "")):
+                    return None
                 # What is here is no beginning of what is there.
-                self._part.unlink(missing_ok=True)
-                self._tag.unlink(missing_ok=True)
+                self.drop()
                 return self._request(url)
             response.raise_for_status()
             resumed = response.status_code == requests.codes.partial_content
             self._remember(response.headers.get("ETag") or response.headers.get("Last-Modified"))
             return self._receive(response, start if resumed else 0)
+
+    def _is_whole(self, arrived: int, answer: str) -> bool:
+        """Whether nothing follows because nothing is missing: it had arrived, and was not placed.
+
+        A file of the same length that is another has another tag, or another hash.
+        """
+        said = re.fullmatch(r"bytes \*/(\d+)", answer.strip())
+        return arrived == (int(said[1]) if said else self._size)
 
     def _remember(self, tag: str | None) -> None:
         if tag and not tag.startswith("W/"):  # If-Range takes strong tags only
@@ -166,18 +202,18 @@ class _Resuming:
         self._need_room(total, start)
         done, shown = start, start
         step = max(total // 10 if total else 0, 1 << 21)
-        with self._part.open("ab" if start else "wb") as file:
+        with self.part.open("ab" if start else "wb") as file:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 if done - shown >= step:
                     shown = done
-                    self._progress(f"{self._name}: {_amount(done, total)}")
+                    self._progress(f"{self._target.name}: {_amount(done, total)}")
         if total is not None and done != total:
             raise CutOffError(f"it ended after {done:,} of {total:,} bytes")
 
     def _need_room(self, total: int | None, start: int) -> None:
-        free = shutil.disk_usage(self._part.parent).free
+        free = shutil.disk_usage(self.part.parent).free
         if total is not None and total - start > free:
             raise OSError(errno.ENOSPC, "no room")
 

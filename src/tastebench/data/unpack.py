@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,6 +18,28 @@ from typing import IO
 
 from tastebench.errors import DataError
 from tastebench.files import atomic_file
+
+
+class NoRoomError(DataError):
+    """What is in an archive does not fit; the archive itself is as good as before."""
+
+
+# A RuntimeError is how zipfile says that an entry is encrypted or packed in a way it does not know,
+# the others are its answers to sizes and names that cannot be.
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    OverflowError,
+    struct.error,
+)
+_MOST_RATIO = 200
+"""Times its own size that a compressed tar may unpack to; text packs to a tenth."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +72,22 @@ class _Zip:
 class _Tar:
     def __init__(self, path: Path) -> None:
         self._archive = tarfile.open(path)
+        self._most = max(_MOST_RATIO * path.stat().st_size, 1 << 24)
 
     def members(self) -> list[_Member]:
-        return [
-            _Member(info.name, info.size, info.isfile() or info.isdir(), info.isdir())
-            for info in self._archive.getmembers()
-        ]
+        """The entries; to find them all is unpacked once, so that there has to be an end to it."""
+        found = []
+        for info in self._archive:
+            if info.offset_data + info.size > self._most:
+                raise ValueError(f"it unpacks to more than {self._most:,} bytes")
+            plain = info.isfile() or info.isdir()
+            found.append(_Member(info.name, info.size, plain, info.isdir()))
+        return found
 
     def open(self, name: str) -> IO[bytes]:
         file = self._archive.extractfile(name)
-        assert file is not None  # only plain files are asked for
+        if file is None:  # of two entries with one name the later counts, and it is a folder
+            raise ValueError(f"its entry {name!r} is a file and a folder")
         return file
 
     def close(self) -> None:
@@ -99,13 +130,16 @@ def unpack(archive: Path, wanted: Sequence[str], folder: Path) -> None:
 def _opened(path: Path) -> Iterator[_Zip | _Tar]:
     try:
         archive = _Zip(path) if zipfile.is_zipfile(path) else _Tar(path)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+    except (*_BROKEN, OSError) as error:
         raise _damaged(path, error) from error
     try:
         yield archive
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except _BROKEN as error:
         raise _damaged(path, error) from error
-    except RuntimeError as error:  # how zipfile says that an entry is encrypted
+    except OSError as error:
+        # Broken streams have no number of the system's, or one for a place that is nowhere.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise _damaged(path, error) from error
     finally:
         archive.close()
@@ -155,7 +189,7 @@ def _need_room(size: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise DataError(
+        raise NoRoomError(
             f"unpacking needs {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
             where=str(folder),
             fix="make room, or set TASTEBENCH_HOME to a folder on another disk",
@@ -164,7 +198,7 @@ def _need_room(size: int, folder: Path) -> None:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"the archive is damaged or cut off: {str(error).splitlines()[0]}",
+        f"the archive is damaged or cut off: {(str(error).splitlines() or ['?'])[0]}",
         where=str(path),
         fix="delete it and get it again",
     )
