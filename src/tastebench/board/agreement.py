@@ -114,7 +114,12 @@ def read_ranking(path: Path) -> Ranking:
             f"unreadable ranking: {error}", where=str(path), fix="save it as CSV in UTF-8"
         ) from error
     table = csv.DictReader(io.StringIO(text, newline=""))
-    heads = table.fieldnames or []
+    try:
+        heads, rows = table.fieldnames or [], [(table.line_num, row) for row in table]
+    except csv.Error as error:
+        raise DataError(
+            f"this is no CSV: {error}", where=f"{path}, line {table.line_num}", fix="mend the line"
+        ) from error
     measures: list[Literal["rank", "score"]] = [
         by for by in ("rank", "score") if heads.count(by) == 1
     ]
@@ -127,8 +132,8 @@ def read_ranking(path: Path) -> Ranking:
         )
     by = measures[0]
     values: dict[str, float] = {}
-    for row in table:
-        where = f"{path}, line {table.line_num}"
+    for line, row in rows:
+        where = f"{path}, line {line}"
         model = (row["model"] or "").strip()
         if not model or model in values:
             problem = f"{model!r} stands here twice" if model else "a row without a model"

@@ -20,6 +20,7 @@ import polars as pl
 
 from tastebench.data.foreign import BROKEN, gunzip, read_parquet
 from tastebench.errors import DataError, UsageError, counted, did_you_mean
+from tastebench.files import parse_json
 
 BadRows = Literal["error", "drop"]
 
@@ -201,7 +202,10 @@ def _delimited(text: bytes, delimiter: str, path: Path, bad_rows: BadRows) -> Pa
                 f"more than {len(frame.columns)} fields",
                 " (a delimiter within a field needs quotation marks around the field)",
             ) from None
-    frame.columns = [name.strip() for name in frame.columns]
+    names = [name.strip() for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise _named_twice(path)
+    frame.columns = names
     full = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     return frame.filter(full), rows[full.to_numpy()], skipped
 
@@ -237,7 +241,7 @@ def _delimited_slowly(text: bytes, delimiter: str, path: Path) -> Parts:
             records.append([value or None for value in record + [""] * missing])
             rows.append(row)
     if not header or len(set(header)) < len(header):
-        raise DataError("the header names a column twice", where=f"{path}, row 1", fix="rename one")
+        raise _named_twice(path)
     frame = pl.DataFrame(records, schema=dict.fromkeys(header, pl.String), orient="row")
     return frame, np.array(rows, dtype=np.int64), tuple(skipped)
 
@@ -257,7 +261,7 @@ def _json_lines(text: bytes, path: Path, bad_rows: BadRows) -> Parts:
         if not body.strip():
             continue
         try:
-            record = json.loads(body)
+            record = parse_json(body)
         except ValueError:
             record = None
         if isinstance(record, dict):
@@ -276,11 +280,12 @@ def _lines(text: bytes) -> Iterable[tuple[int, bytes]]:
 
 def _json_array(text: bytes, path: Path) -> Parts:
     try:
-        records = json.loads(text)
-    except json.JSONDecodeError as error:
+        records = parse_json(text)
+    except ValueError as error:
+        row = getattr(error, "lineno", None)
         raise DataError(
-            f"this is not JSON: {error.msg}",
-            where=f"{path}, row {error.lineno:,}",
+            f"this is not JSON: {getattr(error, 'msg', error)}",
+            where=str(path) if row is None else f"{path}, row {row:,}",
             fix="mend the file; it may be cut off",
         ) from error
     bad = [i for i, record in enumerate(records, start=1) if not isinstance(record, dict)]
@@ -316,6 +321,10 @@ def _unreadable(path: Path, rows: Iterable[int], what: str, hint: str = "") -> D
         where=f"{path}, row {', '.join(f'{row:,}' for row in rows[:5])}{more}",
         fix=f"mend these rows{hint}, or leave them out with --bad-rows drop",
     )
+
+
+def _named_twice(path: Path) -> DataError:
+    return DataError("the header names a column twice", where=f"{path}, row 1", fix="rename one")
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

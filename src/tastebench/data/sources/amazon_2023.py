@@ -27,6 +27,7 @@ from tastebench.data.sources.reading import (
     read_json_lines,
     read_text,
 )
+from tastebench.errors import DataError
 
 _SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023"
 _MIRROR = "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_2023"
@@ -120,7 +121,7 @@ def read_categories(path: Path) -> pl.DataFrame:
             first = 4 * (odd.arg_max() or 0)
             bad = read + len('"'.join(pieces[: first + 3]))
             break
-        frames.append(pl.DataFrame({"item_id": item, "category": _unescaped(name)}))
+        frames.append(pl.DataFrame({"item_id": item, "category": _unescaped(name, path)}))
         read = min(end, len(text)) - len('"'.join(pieces[whole:]))
     left = text[read:].strip("{}, \t\n")
     if bad is None and (left or text.count("{") != text.count("}")):
@@ -131,10 +132,15 @@ def read_categories(path: Path) -> pl.DataFrame:
     return pl.concat(frames).unique("item_id", keep="last", maintain_order=True)
 
 
-def _unescaped(texts: pl.Series) -> pl.Series:
+def _unescaped(texts: pl.Series, path: Path) -> pl.Series:
     """JSON's escapes resolved, in the few texts that have some."""
     escaped = texts.filter(texts.str.contains("\\", literal=True)).unique()
-    return texts.replace({text: json.loads(f'"{text}"') for text in escaped})
+    try:
+        return texts.replace({text: json.loads(f'"{text}"') for text in escaped})
+    except ValueError as error:
+        raise DataError(
+            f"a category is no text of JSON: {error}", where=str(path), fix="get the file again"
+        ) from error
 
 
 def files(

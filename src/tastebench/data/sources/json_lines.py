@@ -6,7 +6,6 @@ keeping it. Blank lines are no records; rows are named as lines of the file, cou
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import polars as pl
 
 from tastebench.data.sources.reading import bad_rows, lines
 from tastebench.errors import DataError
+from tastebench.files import parse_json
 
 
 def select_json_lines(
@@ -79,8 +79,8 @@ def _explain(path: Path, columns: Mapping[str, pl.DataType], error: Exception) -
 def _faults(line: str, columns: Mapping[str, pl.DataType]) -> Iterator[str]:
     """What is wrong with a line."""
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = parse_json(line)
+    except ValueError:
         record = None
     if not isinstance(record, dict):
         yield "no JSON object"

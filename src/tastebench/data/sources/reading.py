@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ import polars as pl
 from tastebench.data.card import RawFile
 from tastebench.data.foreign import gunzip, no_panic, scan_parquet
 from tastebench.errors import DataError
+from tastebench.files import parse_json
 
 
 def find(raw: Path, file: RawFile) -> Path | None:
@@ -224,11 +226,12 @@ def read_json(path: Path) -> Any:
         DataError: It is not JSON, or cut off; names the line.
     """
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        return parse_json(read_text(path))
+    except ValueError as error:
+        row = getattr(error, "lineno", None)
         raise DataError(
-            f"this is not JSON: {error.msg}",
-            where=f"{path}, row {error.lineno}",
+            f"this is not JSON: {getattr(error, 'msg', error)}",
+            where=str(path) if row is None else f"{path}, row {row}",
             fix="the file is damaged or cut off: get it again",
         ) from error
 
@@ -284,7 +287,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(opener(path, "rb"), start=1):
             if line.strip():
                 yield number, line.decode("utf-8")
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, zlib.error, OSError) as error:
         raise _cut_off(path, error) from error
     except UnicodeDecodeError as error:
         raise bad_rows(path, [number], "the text is not UTF-8") from error
@@ -296,8 +299,8 @@ def _read_json_slowly(path: Path, columns: Mapping[str, pl.DataType]) -> pl.Data
     faults: dict[str, list[int]] = {}
     for number, line in lines(path):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse_json(line)
+        except ValueError:
             record = None
         if not isinstance(record, dict):
             faults.setdefault("no JSON object", []).append(number)
@@ -388,7 +391,7 @@ def _explain_delimited(
 
 def _opaque(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"the file cannot be read: {str(error).splitlines()[0]}",
+        f"the file cannot be read: {_first_line(error)}",
         where=str(path),
         fix="get the original file again",
     )
@@ -396,7 +399,11 @@ def _opaque(path: Path, error: Exception) -> DataError:
 
 def _cut_off(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"the file is cut off or damaged: {str(error).splitlines()[0]}",
+        f"the file is cut off or damaged: {_first_line(error)}",
         where=str(path),
         fix="get it again",
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -21,6 +21,7 @@ from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.reading import bad_rows, collect, need, read_json, scan_table
 from tastebench.errors import DataError
+from tastebench.files import parse_json
 
 UPVOTES = 20
 """A turn needs more than these."""
@@ -130,7 +131,7 @@ def _lists(texts: pl.Series, numbers: Iterable[int], path: Path) -> list[list[An
 
 def _literal(text: str) -> list[Any] | None:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         try:
             value = ast.literal_eval(text)

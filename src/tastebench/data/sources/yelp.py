@@ -7,7 +7,6 @@ they become the sentences that the BLaIR benchmark makes of them. Literals are p
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from tastebench.data.card import DatasetCard, RawFile, SplitSpec
 from tastebench.data.schema import Tables
 from tastebench.data.sources import Source
 from tastebench.data.sources.reading import bad_rows, catalogue, lines, need, read_json_lines
+from tastebench.files import parse_json
 
 _REVIEW = {
     "user_id": pl.String(),
@@ -71,8 +71,8 @@ def read_businesses(path: Path) -> pl.DataFrame:
     records, bad = [], []
     for number, line in lines(path):
         try:
-            records.append(_business(json.loads(line)))
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            records.append(_business(parse_json(line)))
+        except (KeyError, TypeError, ValueError, AttributeError):
             bad.append(number)
     if bad:
         raise bad_rows(path, bad, "no JSON object of a business")
