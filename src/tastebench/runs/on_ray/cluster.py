@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,23 @@ class Cluster:
             raise UsageError("the cluster has no node with a core to work on", where=address)
         variables = {**taken(os.environ), files.HOME: str(files.home().absolute())}
         self.caller = Caller(variables, Path.cwd())
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self.board = (
-            ray.remote(Board)
-            .options(num_cpus=0, max_concurrency=100_000, scheduling_strategy=here)
-            .remote()
-        )
+        self._board: Any = None
         self._hearing: Any = None
+
+    @property
+    def board(self) -> Any:
+        """The switchboard, beside the caller or what stands for it there; made when first asked."""
+        if self._board is None:
+            node = ray.get_runtime_context().get_node_id()
+            here = NodeAffinitySchedulingStrategy(node, soft=True)
+            options = {"num_cpus": 0, "max_concurrency": 100_000, "scheduling_strategy": here}
+            self._board = ray.remote(Board).options(**options).remote()
+        return self._board
+
+    def close(self) -> None:
+        """Ends what was made for this plan; the cluster stays."""
+        if self._board is not None:
+            ray.kill(self._board)
 
     def look(self) -> None:
         """Finds out which nodes there are now."""
@@ -143,13 +154,18 @@ def connected(address: str | None) -> Iterator[Cluster]:
                 where=address,
                 fix="on='ray' takes that one; ray.shutdown() leaves it",
             )
-        yield Cluster("ray")
+        with closing(Cluster("ray")) as cluster:
+            yield cluster
         return
-    _connect(address)
-    try:
-        yield Cluster(address or os.environ.get("RAY_ADDRESS") or "ray")
-    finally:
-        ray.shutdown()
+    # Ray prints what it says of lost workers on standard output, which is the result's.
+    with redirect_stdout(sys.stderr):
+        _connect(address)
+        try:
+            name = address or os.environ.get("RAY_ADDRESS") or "ray"
+            with closing(Cluster(name)) as cluster:
+                yield cluster
+        finally:
+            ray.shutdown()
 
 
 def _connect(address: str | None) -> None:
