@@ -14,7 +14,9 @@ import pytest
 
 from tastebench.contracts import EncoderCard
 from tastebench.encoders import encode_items, encode_queries
+from tastebench.encoders.controls import make_shuffled
 from tastebench.encoders.shards import DamagedCacheWarning
+from tastebench.encoders.vectors import can_be_shared, encode_share
 from tastebench.errors import DataError
 
 
@@ -332,3 +334,65 @@ def test_a_full_disk_is_explained(titles, monkeypatch):
     with pytest.raises(DataError, match="cannot keep vectors: No space left") as caught:
         encode(Counting(), titles)
     assert "TASTEBENCH_HOME" in caught.value.fix
+
+
+@pytest.mark.parametrize("parts", [1, 3, 50])
+def test_shares_are_disjoint_and_together_all_there_is(titles, parts, home, monkeypatch):
+    encoders = [Counting() for _ in range(parts)]
+    for part, encoder in enumerate(encoders):
+        share = slice(part, None, parts)
+        encode_share(encoder, titles, "item", recipe="title", share=share)
+    asked = [text for encoder in encoders for text in encoder.asked]
+    assert sorted(asked) == sorted(titles)
+    last = Counting()
+    made = encode(last, titles)
+    assert last.asked == []
+    monkeypatch.setenv("TASTEBENCH_HOME", str(home.with_name("alone")))
+    whole = Counting()
+    np.testing.assert_array_equal(made.vectors, encode(whole, titles).vectors)
+    calls = [call for encoder in encoders for call in encoder.calls]
+    assert sorted(calls) == sorted(whole.calls)  # the same texts beside each other
+
+
+def test_a_share_does_only_what_is_missing_and_says_how_far_it_is(titles):
+    said = []
+    share = slice(1, None, 2)
+    encode_share(Counting(), titles, "item", recipe="title", share=share)
+    again = Counting()
+    encode_share(
+        again,
+        titles,
+        "item",
+        recipe="title",
+        share=share,
+        progress=lambda done, total: said.append((done, total)),
+    )
+    assert again.asked == []
+    assert said == sorted(said) and said[-1][0] == said[-1][1] < len(titles)
+
+
+def test_shares_of_a_shuffled_encoder_are_those_of_its_base(titles):
+    encode_share(Counting(), titles, "item", recipe="title", share=slice(None))
+    base = Counting()
+    encode_share(make_shuffled(base, 0), titles, "item", recipe="title", share=slice(None))
+    encode(make_shuffled(base, 0), titles)
+    assert base.asked == []
+
+
+def test_what_is_whole_is_not_made_again_where_its_shards_are_gone(titles, home):
+    encode(Counting(), titles)
+    for path in home.rglob("*.safetensors"):
+        path.unlink()
+    encoder = Counting()
+    encode_share(encoder, titles, "item", recipe="title", share=slice(None))
+    assert encoder.asked == []
+
+
+def test_only_what_is_kept_can_be_shared():
+    class Fits(Counting):
+        def fitted(self, items):
+            return self
+
+    assert can_be_shared(Counting()) and can_be_shared(make_shuffled(Counting(), 0))
+    assert not can_be_shared(Counting(revision=None))
+    assert not can_be_shared(Fits()) and not can_be_shared(make_shuffled(Fits(), 0))

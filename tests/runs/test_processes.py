@@ -18,6 +18,8 @@ from tastebench.runs.record import Failure
 TARGETS = '''
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 from tastebench import files
@@ -47,6 +49,24 @@ def fail(path, around):
 
 def leave(path, around):
     os._exit(5)
+
+
+def die_parked(path, around):
+    """Is killed while it waits to be alone."""
+    Path(path).write_text(str(os.getpid()))
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    around.alone()
+
+
+def wait_for(path, around):
+    """Works until the parked one beside it is gone."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    while Path("/proc", Path(path).read_text(), "stat").exists():
+        stat = Path("/proc", Path(path).read_text(), "stat").read_text()
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.01)
 
 
 def alone(folder, around):
@@ -125,6 +145,19 @@ def test_what_must_be_alone_is_alone(work: Make, tmp_path: Path, workers: int) -
     seen = [path.read_text().split() for path in tmp_path.glob("seen-*")]
     assert len(seen) == 7
     assert all(len(inside) == 1 for inside in seen)
+
+
+def test_who_is_killed_while_it_is_parked_holds_nobody_up(work: Make, tmp_path: Path) -> None:
+    diary = Diary()
+    works = [
+        work("parked", "die_parked", tmp_path / "pid"),
+        work("beside", "wait_for", tmp_path / "pid"),
+        work("next", "write", tmp_path / "next"),
+    ]
+    run_all(works, 2, diary)
+    killed = diary.failures["parked"]
+    assert killed is not None and "SIGKILL" in killed.what
+    assert diary.failures["beside"] is None and diary.failures["next"] is None
 
 
 def test_a_script_without_a_main_guard_does_not_start_itself_again(tmp_path: Path) -> None:
