@@ -1,4 +1,4 @@
-"""Filters against hand-worked tables, a brute-force k-core, and other frame libraries."""
+"""Filters against hand-worked tables and a brute-force k-core; Spark is in test_spark."""
 
 from __future__ import annotations
 
@@ -170,25 +170,6 @@ def test_a_lazy_frame_gives_the_same_rows(name: str) -> None:
     assert isinstance(lazy, pl.LazyFrame)
     assert lazy.collect().sort("row").equals(expected.sort("row"))
     assert 0 < len(expected) < len(MANY)
-
-
-def test_spark_gives_the_same_rows() -> None:
-    sql = pytest.importorskip("pyspark.sql")
-    session = (
-        sql.SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    try:
-        types = "user_id string, item_id string, time long, row long"
-        clicks = session.createDataFrame(MANY.rows(), types)
-        for name, apply in FILTERS.items():
-            found = sorted((tuple(row) for row in apply(clicks).collect()), key=lambda r: r[3])
-            assert found == apply(MANY).sort("row").rows(), name
-        assert k_core(clicks, 4).passes == k_core(MANY, 4).passes
-    finally:
-        session.stop()
 
 
 # -------------------------------------------------------------------------- a dataset, prepared

@@ -1,4 +1,4 @@
-"""Splits of frames against those of index arrays, row for row, on Polars; Spark is in test_spark."""
+"""Splits of frames against those of index arrays, row for row, on Polars."""
 
 from __future__ import annotations
 

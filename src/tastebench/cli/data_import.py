@@ -220,9 +220,14 @@ def prepare(  # noqa: PLR0913, PLR0917 - an option each
         _prepare_on_spark(source, filters, name, folder, as_json)
         return
     from tastebench.data.catalog import load_dataset
+    from tastebench.data.parquet_folder import prepare_folder
     from tastebench.data.prepare import prepare as apply
 
-    dataset = apply(load_dataset(source, progress=say), filters, name)
+    given = _parquet_folder(source)
+    if given is None:
+        dataset = apply(load_dataset(source, progress=say), filters, name)
+    else:
+        dataset = prepare_folder(given, filters, name)
     dataset.save(folder)
     _say_steps(dataset.manifest)
     finish(dataset, folder, as_json)
@@ -235,9 +240,10 @@ def _prepare_on_spark(
     from tastebench.data.catalog import find_dataset
     from tastebench.data.dataset import read_about
     from tastebench.data.spark import session
-    from tastebench.data.spark_prepare import at_rest, prepare_on_spark
+    from tastebench.data.spark_prepare import at_rest, folder_at_rest, prepare_on_spark
 
-    found = at_rest(*find_dataset(source, progress=say))
+    given = _parquet_folder(source)
+    found = folder_at_rest(given) if given else at_rest(*find_dataset(source, progress=say))
     say("starting Spark")
     with session() as spark:
         say(f"Spark {spark.version}: {spark.conf.get('spark.master')}")
@@ -245,6 +251,15 @@ def _prepare_on_spark(
     about = read_about(folder)
     _say_steps(about["manifest"])
     finish_saved(about, made["users"], folder, as_json)
+
+
+def _parquet_folder(source: str) -> Path | None:
+    """The folder of Parquet tables that is meant, if one is."""
+    from tastebench.data.parquet_folder import is_parquet_folder
+
+    folder = Path(source).expanduser()
+    meant = "/" in source or source in (".", "..")
+    return folder if meant and is_parquet_folder(folder) else None
 
 
 def _say_steps(manifest: Mapping[str, Any]) -> None:

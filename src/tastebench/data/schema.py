@@ -8,7 +8,7 @@ twelve digits, and both are legitimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
@@ -334,14 +334,27 @@ _RULES = {
 def _refuse(bad: pl.Series, values: pl.Series, what: str, where: str, fix: str) -> None:
     """A `DataError` that shows the first bad rows, if there are any."""
     rows = bad.fill_null(False).arg_true()
-    if rows.is_empty():
-        return
-    first = rows.head(5)
-    shown = ", ".join(
-        f"row {row + 1} ({value!r})" for row, value in zip(first, values.gather(first), strict=True)
-    )
-    more = f" and {len(rows) - 5:,} more rows" if len(rows) > 5 else ""
-    raise DataError(f"{what}: {shown}{more}", where=where, fix=fix)
+    if not rows.is_empty():
+        first = rows.head(SHOWN)
+        raise DataError(
+            f"{what}: {shown_rows(list(zip(first, values.gather(first), strict=True)), len(rows))}",
+            where=where,
+            fix=fix,
+        )
+
+
+SHOWN = 5
+"""Bad rows that a message shows."""
+
+
+def shown_rows(first: Sequence[tuple[int, object]], n: int) -> str:
+    """The first of `n` rows for messages, each its place from 0 on and its value.
+
+    >>> shown_rows([(0, "x"), (7, None)], 3)
+    "row 1 ('x'), row 8 (None) and 1 more rows"
+    """
+    shown = ", ".join(f"row {row + 1} ({value!r})" for row, value in first)
+    return shown + (f" and {n - len(first):,} more rows" if n > len(first) else "")
 
 
 def _word(dtype: pl.DataType) -> str:

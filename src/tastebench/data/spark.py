@@ -124,7 +124,7 @@ def _opened(sql: Any) -> Any:
 
     configured = any(os.environ.get(name) for name in CONFIGURED)
     if not configured and not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
-        raise _no_java()
+        raise _no_java("Spark needs Java, and there is none")
     builder = sql.SparkSession.builder.appName("tastebench")
     for key, value in () if configured else ALONE.items():
         builder = builder.config(key, value)
@@ -132,13 +132,13 @@ def _opened(sql: Any) -> Any:
         return builder.getOrCreate()
     except (PySparkRuntimeError, FileNotFoundError) as error:
         if isinstance(error, FileNotFoundError) or "JAVA_GATEWAY_EXITED" in str(error):
-            raise _no_java() from error
+            raise _no_java("Java did not start for Spark; what it said stands above") from error
         raise
 
 
-def _no_java() -> DependencyError:
+def _no_java(what: str) -> DependencyError:
     return DependencyError(
-        "Spark needs Java, and starting it failed",
+        what,
         fix="install a Java runtime, version 17 or what your PySpark asks for (Debian: apt install "
         "openjdk-17-jre-headless; conda: conda install openjdk=17), or set JAVA_HOME to it",
     )

@@ -20,13 +20,21 @@ import numpy as np
 from tastebench.data.card import DatasetCard
 from tastebench.data.dataset import read_about, read_provenance, write_about
 from tastebench.data.fingerprint import file_fingerprint
+from tastebench.data.parquet_folder import (
+    Types,
+    canonical_types,
+    card_of,
+    find_files,
+    origin_of,
+)
 from tastebench.data.prepare import PLACE, Filters, carry_out, prepared_card, unrated
 from tastebench.data.provenance import Provenance
 from tastebench.data.schema import TableName
 from tastebench.data.spark import plain_failures
+from tastebench.data.spark_check import canonical, check
 from tastebench.data.spark_files import Scratch, column, one_file, read
 from tastebench.errors import DataError
-from tastebench.files import atomic_folder
+from tastebench.files import atomic_folder, load_array
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -49,6 +57,7 @@ class AtRest:
         manifest: Its own.
         fingerprint: Of its values; None where nobody has computed it.
         provenance: Of its texts.
+        types: The columns that each table is to have; None where the files have them.
     """
 
     card: DatasetCard
@@ -58,6 +67,7 @@ class AtRest:
     manifest: Mapping[str, Any]
     fingerprint: str | None = None
     provenance: tuple[Provenance, ...] = ()
+    types: Mapping[TableName, Types] | None = None
 
 
 def at_rest(folder: Path, card: DatasetCard) -> AtRest:
@@ -82,6 +92,23 @@ def at_rest(folder: Path, card: DatasetCard) -> AtRest:
     )
 
 
+def folder_at_rest(folder: Path) -> AtRest:
+    """A folder of Parquet tables; see `tastebench.data.parquet_folder`.
+
+    Raises:
+        DataError: There are no items, or a column cannot be one of a dataset.
+    """
+    files = find_files(folder)
+    return AtRest(
+        card_of(folder, files),
+        files,
+        arrays={},
+        origin=origin_of(folder, files),
+        manifest={},
+        types={table: canonical_types(table, files[table], str(folder)) for table in files},
+    )
+
+
 def prepare_on_spark(
     source: AtRest, filters: Filters, name: str, spark: SparkSession, folder: Path
 ) -> dict[str, Any]:
@@ -99,7 +126,8 @@ def prepare_on_spark(
         Counts of `users`; all else is in the folder's `dataset.json`.
 
     Raises:
-        DataError: The dataset has no interactions, or none is left; Spark failed.
+        DataError: The dataset has no interactions, or none is left; tables of a folder are not
+            canonical; Spark failed.
         UsageError: A filter needs a column that the dataset does not have.
     """
     if "interactions" not in source.files:
@@ -117,6 +145,9 @@ def _made(
     tables: Frames = {
         table: read(scratch.spark, files, PLACE) for table, files in source.files.items()
     }
+    if source.types is not None:
+        tables = {table: canonical(f, source.types[table], table) for table, f in tables.items()}
+        check(tables, source.card.title)
     whole = tables["interactions"]
     if filters.min_rating is not None and not whole.filter("rating is not null").head(1):
         raise unrated(source.card.name)
@@ -147,7 +178,7 @@ def _made(
         "repairs": repairs,
         "source": dict(source.manifest),
     }
-    rows = {table: n for table, (_, n) in parts.items()}
+    rows: dict[str, int] = {table: n for table, (_, n) in parts.items()}
     _finish(source, prepared_card(source.card, name, filters), target, rows, manifest, used)
     return {"users": counts["users"]}
 
@@ -164,7 +195,7 @@ def _finish(
     arrays = {}
     for key, path in source.arrays.items():
         shutil.copyfile(path, target / f"{key}.npy")
-        arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
+        arrays[key] = load_array(path)
     fingerprint = file_fingerprint({table: target / f"{table}.parquet" for table in rows}, arrays)
     known = [
         replace(made, rows=used[i], source=fingerprint) if i in used else made
@@ -216,7 +247,8 @@ def _counts(interactions: DataFrame) -> dict[str, int]:
     from pyspark.sql import functions as sf
 
     early = sf.count(sf.when(sf.col("time") < 0, 1)).alias("early")
-    return dict(interactions.agg(sf.countDistinct("user_id").alias("users"), early).head().asDict())
+    counted = interactions.agg(sf.countDistinct("user_id").alias("users"), early).collect()
+    return dict(counted[0].asDict())
 
 
 def _rows_left(
