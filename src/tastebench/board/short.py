@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 _REMOTE = re.compile(
-    r"(?P<prefix>(shuffled:)?openai:)(?P<model>[^#()]+?)(@https?://[^#()]*)?(?P<options>(#[^()]*)?)"
+    r"(?P<prefix>(shuffled:)?(fp16:)?openai:)(?P<model>[^#()]+?)(@https?://[^#()]*)?(?P<options>(#[^()]*)?)"
 )
 
 _WORD_END = re.compile("[-/](?=[^-/])")

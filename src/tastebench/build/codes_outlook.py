@@ -79,8 +79,8 @@ def look(
 ) -> Outlook:
     """What `encode_catalogue` and `make_codes` would have to do; nothing is fetched or encoded."""
     from tastebench.encoders.controls import Shuffled
-    from tastebench.encoders.hooks import Absent, FitsCatalogue
-    from tastebench.encoders.vectors import encode_items, not_kept
+    from tastebench.encoders.hooks import Absent
+    from tastebench.encoders.vectors import encode_items, not_kept, taught
 
     if encoder is None or not recipe.reads_vectors:
         return Outlook(folder=find_codes(recipe, dataset, None))
@@ -89,9 +89,7 @@ def look(
     if isinstance(encoder, Absent):
         return Outlook(name, encoder.explain().what, len(set(texts)))
     base = encoder.base if isinstance(encoder, Shuffled) else encoder
-    if isinstance(base, FitsCatalogue):
-        base = base.fitted(texts)
-    open_ = len(not_kept(base, texts, "item", words))
+    open_ = len(not_kept(taught(base, texts), texts, "item", words))
     if open_:
         return Outlook(name, to_encode=open_)
     key = encode_items(encoder, texts, recipe=words).key

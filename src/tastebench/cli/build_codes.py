@@ -241,7 +241,7 @@ def _make(
         return make_codes(
             recipe,
             data,
-            None if vectors is None else vectors.vectors,
+            None if vectors is None else vectors.float32,
             encoder=None if source is None else source.name,
             revision=None if source is None else source.revision,
             key=None if vectors is None else vectors.key,

@@ -21,6 +21,7 @@ EXAMPLES = """Examples:
 _NEEDS = {"package": "a package", "download": "download", "key": "key"}
 _FORMS = (
     ("shuffled:ENCODER", "control: its vectors on the wrong items"),
+    ("fp16:ENCODER", "its vectors in half precision: half the room for large catalogues"),
     ("DIR", "folder of a model of sentence-transformers, Model2Vec or transformers"),
     ("organisation/model", "the same by its hub name; @commit pins it"),
     ("openai:MODEL[@URL]", "a model behind an address that speaks OpenAI's dialect"),

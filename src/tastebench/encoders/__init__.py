@@ -8,9 +8,10 @@ from tastebench.contracts import Encoder, EncoderCard
 from tastebench.encoders.catalog import KnownEncoder
 from tastebench.encoders.controls import make_shuffled
 from tastebench.encoders.cost import EncodeCost
+from tastebench.encoders.half import make_half
 from tastebench.encoders.hub import NotHere, find_on_hub, open_any, pooled_card
 from tastebench.encoders.models import BY_SOURCE, MODELS
-from tastebench.encoders.names import looks_like_a_model, split_pooling
+from tastebench.encoders.names import HALF, SHUFFLED, looks_like_a_model, split_pooling
 from tastebench.encoders.pooled import Pooling
 from tastebench.encoders.vectors import Encoded, encode_items, encode_queries
 from tastebench.encoders.wrap import as_encoder
@@ -40,7 +41,6 @@ ENCODERS: Registry[KnownEncoder] = Registry(
     group="tastebench.encoders",
 )
 
-_SHUFFLED = "shuffled:"
 _REMOTE = "openai:"
 
 
@@ -59,7 +59,7 @@ def get_encoder(
             known one pins the revision; `@./folder` behind a known one says where its files are.
             `:cls`, `:mean` or `:last` at the end pools the token states of a transformer so, and
             does nothing that its makers put after them. `shuffled:` before any name is the
-            row-shuffled control of that encoder.
+            row-shuffled control of that encoder; `fp16:` keeps its vectors in half precision.
         seed: Of encoders that draw numbers.
         trust_remote_code: A model's own Python code may run.
 
@@ -69,13 +69,15 @@ def get_encoder(
         DependencyError: The encoder's package is not installed; the message says how to install it.
     """
     name = str(name_or_path)
-    if name.startswith(_SHUFFLED):
-        base = get_encoder(
-            name.removeprefix(_SHUFFLED), seed=seed, trust_remote_code=trust_remote_code
-        )
-        if isinstance(base, NotHere):
-            return base.then(lambda encoder: make_shuffled(encoder, seed))
-        return make_shuffled(base, seed)
+    for prefix, make in (
+        (SHUFFLED, lambda encoder: make_shuffled(encoder, seed)),
+        (HALF, make_half),
+    ):
+        if name.startswith(prefix):
+            base = get_encoder(
+                name.removeprefix(prefix), seed=seed, trust_remote_code=trust_remote_code
+            )
+            return base.then(make) if isinstance(base, NotHere) else make(base)
     if name.startswith(_REMOTE):
         from tastebench.encoders.remote import remote_encoder
 
@@ -94,7 +96,7 @@ def get_encoder(
             fix=f"-e {plain}",
         )
     if not model or not looks_like_a_model(model):
-        names = [*ENCODERS.names(), f"{_SHUFFLED}minilm"]
+        names = [*ENCODERS.names(), f"{SHUFFLED}minilm"]
         raise UsageError(
             f"unknown encoder {name!r}: {did_you_mean(name, names)}",
             fix="tastebench list encoders, or give the path of a model's folder",

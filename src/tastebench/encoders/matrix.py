@@ -27,7 +27,7 @@ class Matrix(NamedTuple):
     cost: EncodeCost
 
 
-def read_matrix(folder: Path, key: str, rows: int) -> Matrix | None:
+def read_matrix(folder: Path, key: str, rows: int, dtype: np.dtype) -> Matrix | None:
     """The kept result, its checksum verified; None if there is none or it is damaged (reported)."""
     about_path = folder / f"{key}.json"
     if not about_path.is_file():
@@ -39,7 +39,7 @@ def read_matrix(folder: Path, key: str, rows: int) -> Matrix | None:
         if path.parent != folder or files.hash_file(path) != about["sha256"]:
             raise ValueError("its checksum does not match")
         vectors = files.load_array(path)
-        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != rows:
+        if vectors.dtype != dtype or vectors.ndim != 2 or len(vectors) != rows:
             raise ValueError(f"it holds {vectors.dtype} {vectors.shape}")
     except (ValueError, KeyError, TypeError, OSError) as error:
         warn_damaged(about_path, error)
@@ -51,6 +51,7 @@ def write_matrix(
     folder: Path,
     key: str,
     shape: tuple[int, int],
+    dtype: np.dtype,
     fill: Callable[[np.ndarray], None],
     cost: EncodeCost,
 ) -> np.ndarray:
@@ -60,6 +61,7 @@ def write_matrix(
         folder: Where it is kept.
         key: Its name there.
         shape: Of the matrix.
+        dtype: Of its numbers.
         fill: Puts the values into the (memory-mapped) matrix it is given.
         cost: What it cost.
     """
@@ -72,7 +74,7 @@ def write_matrix(
 
     with keeping(folder):
         with files.atomic_file(folder / f"{key}.npy", name) as temporary:
-            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
             fill(out)
             out.flush()
             del out

@@ -7,6 +7,20 @@ from pathlib import Path
 from tastebench.encoders.pooled import POOLINGS, Pooling
 from tastebench.errors import UsageError, did_you_mean
 
+SHUFFLED, HALF = PREFIXES = ("shuffled:", "fp16:")
+"""What stands before an encoder's name and says what is done with its vectors."""
+
+
+def bare(name: str) -> str:
+    """The encoder that encodes: a name without what is done with its vectors.
+
+    >>> bare("shuffled:fp16:minilm"), bare("minilm")
+    ('minilm', 'minilm')
+    """
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
 
 def looks_like_a_model(name: str) -> bool:
     """Whether a name can only be that of a folder or a hub model."""

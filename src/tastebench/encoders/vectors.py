@@ -28,6 +28,7 @@ from tastebench.contracts import Encoder, EncoderCard, Role
 from tastebench.encoders.check import check_texts, check_vectors
 from tastebench.encoders.controls import Shuffled
 from tastebench.encoders.cost import EncodeCost, ShardCost
+from tastebench.encoders.half import Half, RoundedShards
 from tastebench.encoders.hooks import Absent, FitsCatalogue, Prepares, Usage
 from tastebench.encoders.matrix import read_matrix, write_matrix
 from tastebench.encoders.shards import (
@@ -53,7 +54,8 @@ class Encoded:
     """Vectors and what is to be known of them.
 
     Attributes:
-        vectors: float32 `[n, d]`, a row a text; memory-mapped and read-only if cached.
+        vectors: float32 `[n, d]`, a row a text; float16 of a `fp16:` encoder; memory-mapped and
+            read-only if cached.
         card: The encoder's, with `dimensions` filled in.
         key: What the vectors were made from, 32 hex digits; for an encoder without a revision the
             hash of the vectors themselves.
@@ -63,6 +65,11 @@ class Encoded:
     card: EncoderCard
     key: str
     cost: EncodeCost
+
+    @property
+    def float32(self) -> np.ndarray:
+        """The vectors as float32: as they are, or in memory where they are kept rounded."""
+        return self.vectors.astype(np.float32, copy=False)
 
 
 def encode_items(
@@ -88,9 +95,7 @@ def encode_items(
         moved = [texts[row] for row in encoder.permutation(len(texts))]
         base = encode_items(encoder.base, moved, recipe=recipe, progress=progress)
         return replace(base, card=replace(encoder.card, dimensions=base.card.dimensions))
-    if isinstance(encoder, FitsCatalogue):
-        encoder = encoder.fitted(texts)
-    return _encode(encoder, texts, "item", recipe, progress)
+    return _encode(taught(encoder, texts), texts, "item", recipe, progress)
 
 
 def encode_queries(
@@ -121,14 +126,21 @@ def encode_queries(
         # Only the items' vectors are shuffled: a query keeps its meaning, the answers lose theirs.
         base = encode_queries(encoder.base, queries, items, recipe=recipe, progress=progress)
         return replace(base, card=replace(encoder.card, dimensions=base.card.dimensions))
-    if isinstance(encoder, FitsCatalogue):
-        encoder = encoder.fitted(items)
-    return _encode(encoder, queries, "query", recipe, progress)
+    return _encode(taught(encoder, items), queries, "query", recipe, progress)
+
+
+def taught(encoder: Encoder, items: Sequence[str]) -> Encoder:
+    """The encoder, after it has learnt from the catalogue what it learns from one."""
+    if isinstance(encoder, Half):
+        return Half(taught(encoder.base, items))
+    return encoder.fitted(items) if isinstance(encoder, FitsCatalogue) else encoder
 
 
 def can_be_shared(encoder: Encoder) -> bool:
     """Whether several processes can encode parts of one catalogue: what each makes is kept."""
-    base = encoder.base if isinstance(encoder, Shuffled) else encoder
+    base = encoder
+    while isinstance(base, (Shuffled, Half)):
+        base = base.base
     return base.card.revision is not None and not isinstance(base, (Absent, FitsCatalogue))
 
 
@@ -172,33 +184,50 @@ def encode_share(
     if not (folder / "identity.json").exists():
         with keeping(folder):
             files.write_json(folder / "identity.json", identity)
-    _make(base, texts, role, distinct, DiskShards(folder), key, progress, share)
+    shards = _shards(base, role, recipe, distinct)
+    _make(base, texts, role, distinct, shards, key, progress, share)
 
 
 def _encode(
     encoder: Encoder, texts: Sequence[str], role: Role, recipe: str, progress: Progress | None
 ) -> Encoded:
     distinct = Distinct.of(texts)
+    dtype = np.dtype(np.float16 if isinstance(encoder, Half) else np.float32)
     if encoder.card.revision is None:
         result = _make(encoder, texts, role, distinct, MemoryShards(), "", progress)
-        vectors = np.empty((len(texts), result.width), dtype=np.float32)
+        vectors = np.empty((len(texts), result.width), dtype)
         result.fill(vectors)
         return _encoded(encoder, vectors, files.hash_arrays(vectors)[:32], result.cost)
     identity = _identity(encoder, role, recipe)
     base = files.hash_json(identity, 32)
     folder = _folder(encoder.card.name, base)
     key = files.hash_json([base, distinct.order()], 32)
-    kept = read_matrix(folder, key, len(texts))
+    kept = read_matrix(folder, key, len(texts), dtype)
     if kept is not None:
         return _encoded(encoder, kept.vectors, key, replace(kept.cost, cached=True))
     if not (folder / "identity.json").exists():
         with keeping(folder):
             files.write_json(folder / "identity.json", identity)
-    result = _make(encoder, texts, role, distinct, DiskShards(folder), base, progress)
+    shards = _shards(encoder, role, recipe, distinct)
+    result = _make(encoder, texts, role, distinct, shards, base, progress)
     shape = (len(texts), result.width)
-    return _encoded(
-        encoder, write_matrix(folder, key, shape, result.fill, result.cost), key, result.cost
-    )
+    vectors = write_matrix(folder, key, shape, dtype, result.fill, result.cost)
+    return _encoded(encoder, vectors, key, result.cost)
+
+
+def _shards(encoder: Encoder, role: Role, recipe: str, distinct: Distinct) -> DiskShards:
+    """Where an encoder's shards are kept; rounded ones are made of whole ones that are there."""
+    base = files.hash_json(_identity(encoder, role, recipe), 32)
+    folder = _folder(encoder.card.name, base)
+    if not isinstance(encoder, Half):
+        return DiskShards(folder)
+    whole = files.hash_json(_identity(encoder.base, role, recipe), 32)
+    contents = [distinct.content(part) for part in leaves(distinct.hashes[:, 0], CAPACITY)]
+    keys = {
+        files.hash_json([base, content], 32): files.hash_json([whole, content], 32)
+        for content in contents
+    }
+    return RoundedShards(folder, encoder, _shards(encoder.base, role, recipe, distinct), keys)
 
 
 def not_kept(encoder: Encoder, texts: Sequence[str], role: Role, recipe: str) -> list[str]:
@@ -217,7 +246,7 @@ def not_kept(encoder: Encoder, texts: Sequence[str], role: Role, recipe: str) ->
         folder = _folder(encoder.card.name, base)
         if _is_whole(folder, base, distinct):
             return []
-        shards = DiskShards(folder)
+        shards = _shards(encoder, role, recipe, distinct)
         keys = (files.hash_json([base, distinct.content(part)], 32) for part in parts)
         parts = [
             part for part, key in zip(parts, keys, strict=True) if not shards.path(key).is_file()
@@ -297,6 +326,7 @@ def _make(
 
 
 def _prepare(encoder: Encoder, texts: Sequence[str], distinct: Distinct) -> None:
+    encoder = encoder.base if isinstance(encoder, Half) else encoder
     if isinstance(encoder, Prepares):
         # Hash order is as good as random, and the same for the same catalogue.
         encoder.prepare([texts[row] for row in distinct.first[:_SAMPLE]])
@@ -305,6 +335,9 @@ def _prepare(encoder: Encoder, texts: Sequence[str], distinct: Distinct) -> None
 def _encode_shard(
     encoder: Encoder, texts: Sequence[str], role: Role, rows: np.ndarray
 ) -> tuple[np.ndarray, ShardCost]:
+    if isinstance(encoder, Half):
+        vectors, cost = _encode_shard(encoder.base, texts, role, rows)
+        return encoder.rounded(vectors), cost
     shard = [texts[row] for row in rows]
     before = encoder.usage() if isinstance(encoder, Prepares) else Usage()
     start = time.perf_counter()
@@ -332,6 +365,8 @@ def _encoded(encoder: Encoder, vectors: np.ndarray, key: str, cost: EncodeCost) 
 
 def _identity(encoder: Encoder, role: Role, recipe: str) -> dict[str, object]:
     """What the numbers depend on besides the texts."""
+    if isinstance(encoder, Half):
+        return {**_identity(encoder.base, role, recipe), "encoder": encoder.card.name}
     return {
         "format": _FORMAT,
         "encoder": encoder.card.name,

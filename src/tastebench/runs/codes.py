@@ -17,7 +17,7 @@ from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.ragged import Ragged
 from tastebench.runs import limits, store
 from tastebench.runs.job import Surroundings
-from tastebench.runs.material import Vectors
+from tastebench.runs.material import Vectors, read_vectors
 from tastebench.runs.record import CodesStep
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
         artefact = make_codes(
             job.recipe,
             dataset,
-            None if vectors is None else np.load(vectors.items, mmap_mode="r", allow_pickle=False),
+            None if vectors is None else read_vectors(vectors.items),
             encoder=job.encoder,
             revision=None if vectors is None else vectors.revision,
             key=None if vectors is None else vectors.key,

@@ -11,7 +11,7 @@ import numpy as np
 from tastebench.contracts import Items, Values
 from tastebench.data.questions.spec import QuestionSpec
 from tastebench.errors import DataError, UsageError
-from tastebench.files import read_json, write_json
+from tastebench.files import hash_file, read_sealed, write_sealed
 from tastebench.runs.record import EncodeStep
 from tastebench.runs.spec import RunSpec
 
@@ -30,7 +30,7 @@ class Vectors:
     """What the encode step leaves for the runs that use its vectors.
 
     Attributes:
-        items: Item vectors, a `.npy` of float32 `[n_items, d]`.
+        items: Item vectors, a `.npy` of float32 or float16 `[n_items, d]`.
         queries: Query vectors `[n_queries, d]`; None where no task asks queries.
         step: What it took.
         parameters: Weights of the encoder; None if unknown.
@@ -38,6 +38,7 @@ class Vectors:
         nested: A prefix of a vector is a vector, by the encoder's card.
         key: Content key of the item vectors: recipe, weights and every text.
         encode_ms: Task to the time that encoding takes within each of its first requests.
+        digests: SHA-256 of the files of vectors, as they were written.
     """
 
     items: Path
@@ -48,13 +49,30 @@ class Vectors:
     nested: bool = False
     key: str | None = None
     encode_ms: dict[str, list[float]] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Makes sure that the vectors are those that the encode step left.
+
+        Raises:
+            DataError: They are not, or are gone.
+        """
+        files = [file for file in (self.items, self.queries) if file is not None]
+        for file, digest in zip(files, self.digests, strict=False):
+            if not file.is_file() or hash_file(file) != digest:
+                raise DataError(
+                    "vectors are gone or damaged: their checksum is not the one that was saved",
+                    where=str(file),
+                    fix="delete this file and run again with --redo failed: shards that are kept stay",
+                )
 
     def write(self, path: Path) -> None:
-        """Writes it as JSON, the paths as they are."""
-        write_json(
+        """Writes it as JSON, the paths as they are, with the checksums of what they lead to."""
+        write_sealed(
             path,
             {
                 **vars(self),
+                "digests": [hash_file(f) for f in (self.items, self.queries) if f is not None],
                 "items": str(self.items),
                 "queries": str(self.queries) if self.queries else None,
                 "step": self.step.model_dump(mode="json"),
@@ -63,11 +81,26 @@ class Vectors:
 
     @classmethod
     def read(cls, path: Path) -> Vectors:
-        """Reads what `write` wrote."""
-        value = read_json(path)
+        """Reads what `write` wrote.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        try:
+            return cls._of(read_sealed(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"what the encode step left cannot be read: {error}",
+                where=str(path),
+                fix="delete this file and run again: vectors that are kept are found again",
+            ) from error
+
+    @classmethod
+    def _of(cls, value: dict[str, Any]) -> Vectors:
         return cls(
             **{
                 **value,
+                "digests": tuple(value.get("digests", ())),
                 "items": Path(value["items"]),
                 "queries": Path(value["queries"]) if value["queries"] else None,
                 "step": EncodeStep.model_validate(value["step"]),
@@ -154,7 +187,7 @@ def items_for(
 
     Arguments and errors as of `items_of`.
     """
-    matrix = None if vectors is None else _load(vectors.items)
+    matrix = None if vectors is None else read_vectors(vectors.items)
     nested = vectors is not None and vectors.nested
     return items_of(spec, dataset, matrix, codes, questions, nested=nested)
 
@@ -212,13 +245,14 @@ def queries_for(spec: RunSpec, dataset: Dataset, vectors: Vectors | None) -> Que
         return NO_FORMS
     return QueryForms(
         text=query_words(dataset) if "text" in spec.forms else None,
-        vector=_load(vectors.queries) if vectors is not None and vectors.queries else None,
+        vector=read_vectors(vectors.queries) if vectors is not None and vectors.queries else None,
     )
 
 
-def _load(path: Path) -> np.ndarray:
+def read_vectors(path: Path) -> np.ndarray:
+    """Vectors float32 `[n, d]`, memory-mapped; in memory where they are kept in half precision."""
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return array.astype(np.float32, copy=False)
 
 
 def _truth(dataset: Dataset) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from typing_extensions import override
 
 from tastebench.contracts import RecommenderCard
+from tastebench.encoders.names import SHUFFLED, bare
 from tastebench.encoders.shards import CAPACITY
 from tastebench.errors import DataError
 from tastebench.runs import environment, processes, store
@@ -29,7 +30,6 @@ SHOWN_SECONDS = 90.0
 """A file of another machine is seen by then; NFS keeps for 60 s that one was not there."""
 
 _REMOTE = "openai:"
-_SHUFFLED = "shuffled:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class OnRay:
         """
         found: dict[tuple[str, str, str], list[EncodeShare]] = {}
         for job, size in zip(jobs, sizes, strict=True):
-            base = job.reference.removeprefix(_SHUFFLED)
+            base = job.reference.removeprefix(SHUFFLED)
             key = (job.fingerprint, base, job.text_recipe)
             if key in found or job.meter.on or not _can_be_shared(job):
                 continue
@@ -253,7 +253,7 @@ def wants_gpu(card: RecommenderCard, params: Mapping[str, Any]) -> bool:
 
 def _paths(names: Sequence[str]) -> list[Path]:
     """Those of the names that are files or folders here."""
-    paths = [Path(name.removeprefix(_SHUFFLED)).expanduser() for name in names if "/" in name]
+    paths = [Path(bare(name)).expanduser() for name in names if "/" in name]
     return [path.resolve() for path in paths if path.exists()]
 
 
@@ -266,12 +266,12 @@ def _need_of(job: EncodeJob) -> Need:
     from tastebench.encoders import get_encoder
 
     # Encoders that compute on a device say on which; the others have none.
-    encoder = get_encoder(job.reference.removeprefix(_SHUFFLED))
+    encoder = get_encoder(bare(job.reference))
     return Need(cores=job.threads, gpu=hasattr(encoder, "device"), memory=MEMORY_PER_WORKER)
 
 
 def _is_remote(job: EncodeJob) -> bool:
-    return job.reference.removeprefix(_SHUFFLED).startswith(_REMOTE)
+    return bare(job.reference).startswith(_REMOTE)
 
 
 def _can_be_shared(job: EncodeJob) -> bool:

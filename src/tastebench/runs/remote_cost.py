@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tastebench.contracts import Encoder
+from tastebench.encoders.names import bare
 from tastebench.lm.spending import Budget
 from tastebench.runs.encode import EncodeJob
 from tastebench.runs.estimate import in_dollars, in_tokens
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tastebench.encoders.remote import RemoteEncoder
 
 _REMOTE = "openai:"
-_SHUFFLED = "shuffled:"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def remote_costs(
 
     found: dict[str, dict[tuple[str, str], list[EncodeJob]]] = {}
     for (dataset, name, recipe), job in jobs.items():
-        base = name.removeprefix(_SHUFFLED)
+        base = bare(name)
         if not job.is_done() and (base.startswith(_REMOTE) or base in objects):
             found.setdefault(base, {}).setdefault((dataset, recipe), []).append(job)
     costs = []

@@ -140,8 +140,8 @@ def _vectors(
 ) -> tuple[Encoder | None, np.ndarray, bool]:
     """The encoder as it encodes this catalogue, its item vectors, and whether they are nested."""
     from tastebench.encoders import get_encoder
-    from tastebench.encoders.hooks import Absent, FitsCatalogue
-    from tastebench.encoders.vectors import encode_items
+    from tastebench.encoders.hooks import Absent
+    from tastebench.encoders.vectors import encode_items, taught
 
     spec = record.spec
     assert spec.encoder is not None
@@ -158,8 +158,8 @@ def _vectors(
     words = item_words(dataset, spec.text_recipe)
     if kept is not None:
         fitted = encoder
-        if isinstance(encoder, FitsCatalogue) and not isinstance(encoder, Absent):
-            fitted = encoder.fitted(words)
+        if not isinstance(encoder, Absent):
+            fitted = taught(encoder, words)
         return fitted, kept, bool(encoder.card.nested)
     if isinstance(encoder, Absent):
         say(f"fetching the encoder {spec.encoder}")
@@ -178,8 +178,7 @@ def _vectors(
             f"(weights {record.fingerprints.get('encoder')})",
             fix="encoder=FOLDER with the weights that the record names, or run it again",
         )
-    fitted = encoder.fitted(words) if isinstance(encoder, FitsCatalogue) else encoder
-    return fitted, encoded.vectors, encoded.card.nested
+    return taught(encoder, words), encoded.float32, encoded.card.nested
 
 
 def _codes(
@@ -241,7 +240,7 @@ def _encoded(record: Record, dataset: Dataset, encoder: Encoder, words: list[str
 
     recipe = record.spec.text_recipe
     items = item_words(dataset, recipe)
-    return encode_queries(encoder, words, items, recipe=recipe or "").vectors
+    return encode_queries(encoder, words, items, recipe=recipe or "").float32
 
 
 def _or(error: TastebenchError, fix: str) -> TastebenchError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Literal
 
@@ -25,7 +26,8 @@ def nearest(
 
     Args:
         queries: `[q, d]`.
-        vectors: float32 `[n, d]`, C order (anything else is converted, which copies).
+        vectors: float32 `[n, d]`, C order (anything else is converted, which copies; float16 a
+            chunk at a time).
         k: At most `n` are returned.
         engine: `faiss`, or `torch` where faiss is not installed; None takes faiss if it is there.
     """
@@ -33,11 +35,30 @@ def nearest(
         raise ValueError(f"queries {queries.shape} and vectors {vectors.shape} do not fit")
     k = min(k, len(vectors))
     q = np.ascontiguousarray(queries, dtype=np.float32)
-    x = np.ascontiguousarray(vectors, dtype=np.float32)
     if not len(q) or not k:
         return Ranking(np.empty((len(q), k), np.int32), np.empty((len(q), k), np.float32))
     chosen = engine or ("faiss" if find_spec("faiss") else "torch")
-    return _by_faiss(q, x, k) if chosen == "faiss" else _by_torch(q, x, k)
+    search = _by_faiss if chosen == "faiss" else _by_torch
+    if vectors.dtype == np.float16:
+        return _in_chunks(search, q, vectors, k)
+    return search(q, np.ascontiguousarray(vectors, dtype=np.float32), k)
+
+
+def _in_chunks(
+    search: Callable[[np.ndarray, np.ndarray, int], Ranking], q: np.ndarray, x: np.ndarray, k: int
+) -> Ranking:
+    """The best of the best of each chunk, which is never whole in float32."""
+    best = Ranking(np.empty((len(q), 0), np.int32), np.empty((len(q), 0), np.float32))
+    for start in range(0, len(x), _ITEMS_AT_ONCE):
+        chunk = x[start : start + _ITEMS_AT_ONCE].astype(np.float32)
+        found = search(q, chunk, min(k, len(chunk)))
+        items = np.concatenate([best.items, found.items + start], axis=1, dtype=np.int32)
+        scores = np.concatenate([best.scores, found.scores], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = Ranking(
+            np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        )
+    return best
 
 
 def _by_faiss(q: np.ndarray, x: np.ndarray, k: int) -> Ranking:
