@@ -101,6 +101,7 @@ class Results:
         for record in self.records:
             if record.status == "ok":
                 path = store.folder_of(self.folder.parent, record) / "per_user.parquet"
+                record.check_table(path)
                 named = [pl.lit(value).alias(key) for key, value in _name(record).items()]
                 frame = pl.read_parquet(path)
                 frame = frame.rename({frame.columns[0]: "id"})

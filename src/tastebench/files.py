@@ -29,6 +29,9 @@ import numpy as np
 HOME = "TASTEBENCH_HOME"
 """The environment variable that says where things are kept."""
 
+SEAL = "sha256"
+"""The key of an object's own checksum in its file."""
+
 _UMASK_LOCK = threading.Lock()
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CUT_SHORT = re.compile(r"requested and \d+ written")
@@ -174,6 +177,27 @@ def read_json(path: Path, most: int = 1 << 28) -> Any:
     if size > most:
         raise ValueError(f"it has {size:,} bytes, and {most:,} are read at most")
     return parse_json(path.read_text(encoding="utf-8"))
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Writes an object as JSON with a checksum of all else in it, for `read_sealed`."""
+    write_json(path, {**value, SEAL: hash_json(value, length=64)})
+
+
+def read_sealed(path: Path) -> Any:
+    """The JSON value in `path`, without its checksum; what has none is taken as it is.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: As `read_json`, or the value is not the one that was written.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    rest = {key: one for key, one in value.items() if key != SEAL}
+    if value[SEAL] != hash_json(rest, length=64):
+        raise ValueError(f"it is not what was written: its checksum, {SEAL}, does not match")
+    return rest
 
 
 def parse_json(text: str | bytes) -> Any:

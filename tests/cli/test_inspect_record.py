@@ -14,6 +14,7 @@ from tastebench.data.card import DatasetCard
 from tastebench.data.catalog import dataset_folder
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
+from tastebench.files import read_sealed
 from tastebench.runs.record import (
     Budget,
     Cost,
@@ -148,7 +149,7 @@ def test_questions_about_a_user(first: Path, capsys: pytest.CaptureFixture[str])
     """Two models that answered the same questions, one of them not always."""
     for folder, answers in ((first, ["Tea", "Cup"]), (_beside(first), ["Cup\x1b[2J", None])):
         path = folder / "record.json"
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_sealed(path)
         told["spec"]["task"] = "userqa"
         moved = folder.parents[2] / "userqa" / folder.parent.name / folder.name
         moved.mkdir(parents=True)

@@ -46,8 +46,17 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def card(folder: Path) -> None:
+def older(folder: Path) -> Path:
+    """As datasets were saved before there were checksums of their files."""
     path = folder / "dataset.json"
+    about = json.loads(path.read_text())
+    del about["files"], about["sha256"]
+    path.write_text(json.dumps(about))
+    return folder
+
+
+def card(folder: Path) -> None:
+    path = older(folder) / "dataset.json"
     about = json.loads(path.read_text())
     about["card"]["naem"] = "x"
     path.write_text(json.dumps(about))
@@ -132,7 +141,7 @@ def test_a_full_disk_leaves_the_old_dataset(
     def full(path: Path, value: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "write_json", full)
+    monkeypatch.setattr(module, "write_sealed", full)
     with pytest.raises(DataError, match="No space left on device"):
         Dataset.create(CARD, Tables(ITEMS)).save(tmp_path / "shop")
     assert [p.name for p in tmp_path.iterdir()] == ["shop"]
@@ -149,8 +158,12 @@ def test_a_full_disk_leaves_the_old_dataset(
         (lambda f: (f / "dataset.json").write_text("{}"), "another format"),
         (lambda f: (f / "dataset.json").write_text('{"format": 1}'), "lacks"),
         (lambda f: (f / "dataset.json").unlink(), "there is no dataset here"),
-        (lambda f: ITEMS[:2].write_parquet(f / "items.parquet"), "2 rows, 3 were saved"),
-        (lambda f: ITEMS.reverse().write_parquet(f / "items.parquet"), "not those that were saved"),
+        (lambda f: ITEMS[:2].write_parquet(older(f) / "items.parquet"), "2 rows, 3 were saved"),
+        (lambda f: ITEMS.reverse().write_parquet(f / "items.parquet"), "its checksum is not"),
+        (
+            lambda f: ITEMS.reverse().write_parquet(older(f) / "items.parquet"),
+            "not those that were saved",
+        ),
         (card, "its card is wrong at naem"),
     ],
 )

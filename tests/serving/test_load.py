@@ -16,7 +16,7 @@ import pytest
 import tastebench as tb
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, ProtocolError, UsageError
-from tastebench.files import read_json, write_json
+from tastebench.files import read_sealed, write_json
 from tastebench.ragged import Ragged
 from tastebench.recommenders import get_recommender
 from tastebench.runs import store
@@ -242,7 +242,7 @@ def test_a_model_that_was_changed_lost_or_swapped_is_refused(
     model.write_bytes(other.read_bytes())
     with pytest.raises(DataError, match="the kept model was changed"):
         tb.load(folder)
-    record = read_json(folder / "record.json")
+    record = read_sealed(folder / "record.json")
     record["fingerprints"]["model"] = Record.read(other.parent / "record.json").fingerprints[
         "model"
     ]
@@ -255,7 +255,7 @@ def test_a_model_that_was_changed_lost_or_swapped_is_refused(
 
 
 def test_a_record_of_another_version_says_so(record_of: RecordOf, tmp_path: Path) -> None:
-    record = read_json(record_of("cf", "item-knn") / "record.json")
+    record = read_sealed(record_of("cf", "item-knn") / "record.json")
     write_json(tmp_path / "record.json", {**record, "protocol_id": "0123456789ab"})
     loaded = tb.load(tmp_path)
     assert loaded.recommend([["101"]]).height == 10
@@ -269,7 +269,7 @@ def test_a_record_of_another_version_says_so(record_of: RecordOf, tmp_path: Path
 
 
 def test_a_failed_run_has_nothing_to_load(record_of: RecordOf, tmp_path: Path) -> None:
-    record = read_json(record_of("seqrec", "sasrec-id") / "record.json")
+    record = read_sealed(record_of("seqrec", "sasrec-id") / "record.json")
     failed = {"kind": "UsageError", "what": "it diverged"}
     write_json(tmp_path / "record.json", {**record, "status": "failed", "error": failed})
     with pytest.raises(UsageError, match=r"this run failed[^$]*it diverged"):

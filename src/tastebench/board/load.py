@@ -97,6 +97,7 @@ class Entry:
         from tastebench.data.foreign import BROKEN, read_parquet
 
         path = self.folder / "per_user.parquet"
+        self.record.check_table(path)
         try:
             table = read_parquet(path)
             values = table.select(pl.col(metrics).cast(pl.Float64).fill_null(float("nan")))

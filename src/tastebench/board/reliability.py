@@ -111,6 +111,7 @@ def _panel(name: str, cell: Cell) -> _Panel | None:
     folder = cell.entries[0].folder
     if folder is None or not (folder / _TABLE).is_file():
         return None
+    cell.record.check_table(folder / _TABLE)
     points = list(_points(folder / _TABLE))
     ece = cell.record.metrics.get("ece")
     known = None if ece is None else ece.mean

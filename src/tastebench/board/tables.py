@@ -32,6 +32,7 @@ def read_table(entry: Entry, name: str, units: Sequence[str] | None = None) -> p
     if entry.folder is None or not (entry.folder / name).is_file():
         return None
     path = entry.folder / name
+    entry.record.check_table(path)
     try:
         with no_panic():
             table = scan_parquet(path, free_memory() if units is None else None)

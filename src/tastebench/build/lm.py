@@ -22,6 +22,7 @@ from tastebench.build.lm_about import (
     LMRecipe,
     LMSettings,
     Source,
+    check_files,
     is_trained_here,
     part_of,
     read_about,
@@ -158,7 +159,9 @@ def _kept(folder: Path, say: Say) -> About | None:
     if not is_trained_here(folder):
         return None
     try:
-        return read_about(folder)
+        about = read_about(folder)
+        check_files(folder, about)
+        return about
     except DataError as error:
         say(f"the kept model is made again: {error.what} ({folder})")
         return None
@@ -332,7 +335,9 @@ def _save(folder: Path, model: Any, words: Path, corpus: Corpus, about: About) -
                 shutil.copyfile(path, target / path.name)
             if corpus.rows is not None:
                 np.save(target / ROWS, corpus.rows, allow_pickle=False)
-            files.write_json(target / ABOUT, about.model_dump(mode="json"))
+            digests = {path.name: files.hash_file(path) for path in sorted(target.iterdir())}
+            told = about.model_copy(update={"files": digests})
+            files.write_sealed(target / ABOUT, told.model_dump(mode="json"))
     except OSError as error:
         raise DataError(
             f"the language model cannot be written: {error.strerror or error}",

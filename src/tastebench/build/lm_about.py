@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastebench.data.provenance import Provenance
 from tastebench.errors import DataError
-from tastebench.files import hash_json, load_array, read_json
+from tastebench.files import hash_file, hash_json, load_array, read_sealed
 from tastebench.tasks import TaskProtocol
 from tastebench.training.settings import TrainSettings
 
@@ -99,6 +99,8 @@ class About(BaseModel):
         parameters: Numbers that were trained.
         curve: One row an epoch: its loss, and minus that of held-out documents.
         best_epoch: The one that was kept.
+        files: SHA-256 of the other files of its folder, by name; nothing where an earlier version
+            made it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,6 +118,7 @@ class About(BaseModel):
     curve: tuple[dict[str, float], ...]
     best_epoch: int | None
     tastebench: str
+    files: dict[str, str] = {}
 
 
 _CUTS_USERS = ("ratios", "seed", "max_length", "too_long")
@@ -146,7 +149,7 @@ def read_about(folder: Path) -> About:
     try:
         if path.stat().st_size > _MOST:
             raise ValueError(f"it has more than {_MOST:,} bytes")
-        return About.model_validate(read_json(path))
+        return About.model_validate(read_sealed(path))
     except (OSError, ValueError, ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
@@ -156,6 +159,21 @@ def read_about(folder: Path) -> About:
         ) from error
 
 
+def check_files(folder: Path, about: About) -> None:
+    """Makes sure that the model in a folder is the one that was trained.
+
+    Raises:
+        DataError: A file of it is missing or damaged.
+    """
+    for name, digest in about.files.items():
+        if not (folder / name).is_file() or hash_file(folder / name) != digest:
+            raise DataError(
+                "a file of the language model is missing or damaged",
+                where=str(folder / name),
+                fix=f"delete {folder} and make it again: tastebench build lm",
+            )
+
+
 def provenance_of(folder: Path) -> Provenance:
     """What the model in a folder was made from, as of a text that a model wrote.
 
@@ -163,6 +181,7 @@ def provenance_of(folder: Path) -> Provenance:
         DataError: It cannot be read.
     """
     about = read_about(folder)
+    check_files(folder, about)
     rows: Any = None
     if about.source.rows is not None:
         try:

@@ -19,7 +19,7 @@ from tastebench.data.foreign import BROKEN, read_parquet
 from tastebench.data.provenance import Provenance
 from tastebench.data.schema import TableName, Tables, validate
 from tastebench.errors import DataError
-from tastebench.files import atomic_folder, load_array, read_json, write_json
+from tastebench.files import atomic_folder, hash_file, load_array, read_sealed, write_sealed
 
 FORMAT = 1
 """Version of the folder layout that `Dataset.save` writes."""
@@ -198,6 +198,7 @@ class Dataset:
         folder = Path(folder)
         about = read_about(folder)
         frames: dict[TableName, pl.DataFrame] = {}
+        _check_files(folder, about.get("files", {}))
         for name in get_args(TableName):
             if name in about["rows"]:
                 frames[name] = _read_table(folder / f"{name}.parquet", about["rows"][name])
@@ -237,7 +238,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """
     path = folder / _ABOUT
     try:
-        about = read_json(path)
+        about = read_sealed(path)
     except FileNotFoundError:
         raise DataError(
             "there is no dataset here",
@@ -278,6 +279,8 @@ def write_about(
         manifest: How it was made.
         provenance: Of its texts.
     """
+    provenances = written.write(provenance, folder)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     about = {
         "format": FORMAT,
         "card": card.model_dump(mode="json"),
@@ -285,9 +288,11 @@ def write_about(
         "rows": dict(rows),
         "arrays": sorted(arrays),
         "manifest": dict(manifest),
-        "provenance": written.write(provenance, folder),
+        "provenance": provenances,
+        # A Parquet file with a changed bit is most often read without an error, as other values.
+        "files": {path.name: hash_file(path) for path in files},
     }
-    write_json(folder / _ABOUT, about)
+    write_sealed(folder / _ABOUT, about)
 
 
 def read_card(folder: Path) -> DatasetCard:
@@ -301,6 +306,17 @@ def read_card(folder: Path) -> DatasetCard:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise _damaged(folder / _ABOUT, f"its card is wrong at {where}") from error
+
+
+def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Refuses files that are not those that were saved; what was saved without is not checked."""
+    for name, digest in digests.items():
+        try:
+            same = hash_file(folder / name) == digest
+        except OSError as error:
+            raise _damaged(folder / name, error.strerror or str(error)) from error
+        if not same:
+            raise _damaged(folder / name, "its checksum is not the one that was saved")
 
 
 def _read_table(path: Path, rows: int) -> pl.DataFrame:

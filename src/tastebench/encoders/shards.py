@@ -182,8 +182,11 @@ def keeping(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        in_the_way = isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError))
         raise DataError(
             f"cannot keep vectors: {error.strerror or error}",
-            where=str(folder),
-            fix="free some space, or set TASTEBENCH_HOME to a folder that has it",
+            where=str(error.filename2 or error.filename or folder),
+            fix="remove what is in the way"
+            if in_the_way
+            else "free some space, or set TASTEBENCH_HOME to a folder that has it",
         ) from error

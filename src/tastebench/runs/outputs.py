@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tastebench.files import write_text
+from tastebench.files import hash_file, write_text
 from tastebench.lm.transcript import transcript_of, write_transcript
 from tastebench.metrics.answers import ANSWERED
 from tastebench.runs.job import Job
@@ -32,6 +32,11 @@ MAX_PREDICTIONS = 500_000
 def list_length(questions: int) -> int:
     """How many recommended items a question are kept; 0 where the data are not small."""
     return LIST_LENGTH if questions * LIST_LENGTH <= MAX_PREDICTIONS else 0
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each table in a folder, by name."""
+    return {path.name: hash_file(path) for path in sorted(folder.glob("*.parquet"))}
 
 
 def clear(folder: Path) -> None:

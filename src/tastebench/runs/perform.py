@@ -65,7 +65,7 @@ def publish(job: Job, record: Record) -> None:
     if record.status == "failed":
         outputs.clear(folder)
     outputs.write_config(folder, record, job)
-    record.write(folder)
+    record.model_copy(update={"tables": outputs.digests(folder)}).write(folder)
     store.publish(folder, job.folder)
     if record.status == "ok":
         outputs.clear(job.work)
@@ -100,6 +100,8 @@ class _Performance:
         self.dataset: Dataset = load_dataset(job.dataset)
         check_texts(self.dataset, self.protocol, self.spec.text_recipe)
         self.vectors = Vectors.read(job.vectors) if job.vectors else None
+        if self.vectors:
+            self.vectors.check()
         self.problem = self.task.problem(self.dataset, self.protocol)
         self.codes = MadeCodes.read(job.codes) if job.codes else None
         codes = self.codes.load(self.dataset) if self.codes else None

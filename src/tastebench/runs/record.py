@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastebench.data.shortcut_facts import Shortcuts
 from tastebench.errors import DataError
-from tastebench.files import read_json, write_json
+from tastebench.files import hash_file, read_sealed, write_sealed
 from tastebench.runs.energy import Energy
 from tastebench.runs.spec import RunSpec
 
@@ -300,6 +300,8 @@ class Record(BaseModel):
             tasks, where nothing is asked of a history, and in records from before it was measured.
         environment: Versions, platform, processor, git revision.
         fingerprints: Dataset values, vectors, model revision.
+        tables: SHA-256 of each table beside the record, by its file's name; nothing in records from
+            before it was written.
         created: When it ended, UTC, ISO 8601.
     """
 
@@ -332,12 +334,29 @@ class Record(BaseModel):
     shortcuts: Shortcuts | None = None
     environment: dict[str, Any] = {}
     fingerprints: dict[str, str | None] = {}
+    tables: dict[str, str] = {}
     error: Failure | None = None
     created: str = Field(description="UTC, ISO 8601")
 
     def write(self, folder: Path) -> None:
         """Writes `record.json` into `folder`, atomically."""
-        write_json(folder / "record.json", self.model_dump(mode="json"))
+        write_sealed(folder / "record.json", self.model_dump(mode="json"))
+
+    def check_table(self, path: Path) -> None:
+        """Makes sure that a table beside the record is the one that was written with it.
+
+        A Parquet file with a changed bit is most often read without an error, as other values.
+
+        Raises:
+            DataError: It is not.
+        """
+        digest = self.tables.get(path.name)
+        if digest is not None and hash_file(path) != digest:
+            raise DataError(
+                "unreadable table: its checksum is not the one that the record has",
+                where=str(path),
+                fix="remove its folder and run the plan again: everything else is kept",
+            )
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -348,7 +367,7 @@ class Record(BaseModel):
         """
         fix = "remove its folder and run the plan again: everything else is kept"
         try:
-            value = read_json(path)
+            value = read_sealed(path)
         except (OSError, ValueError) as error:
             raise DataError(f"unreadable record: {error}", where=str(path), fix=fix) from error
         version = value.get("schema_version") if isinstance(value, dict) else None

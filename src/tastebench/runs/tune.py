@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from tastebench.contracts import FitReport
 from tastebench.errors import ProtocolError, TastebenchError, UsageError
-from tastebench.files import read_json, write_json
+from tastebench.files import read_sealed, write_sealed
 from tastebench.runs.record import Trial
 
 Fitted = tuple[Any, FitReport]
@@ -94,8 +95,9 @@ def _attempt(
 ) -> tuple[Trial, Fitted | None]:
     """One trial: as written down in an earlier life, else fitted and validated now."""
     path = folder.with_suffix(".json")
-    if path.exists():
-        return Trial.model_validate(read_json(path)), None
+    earlier = _earlier(path)
+    if earlier is not None:
+        return earlier, None
     fitted: Fitted | None = None
     try:
         fitted = fit(params, folder)
@@ -105,8 +107,22 @@ def _attempt(
         trial = _trial(params, fitted[1], valid)
     except TastebenchError as error:
         trial = Trial(params=params, seconds=0.0, error=error.what)
-    write_json(path, trial.model_dump(mode="json"))
+    write_sealed(path, trial.model_dump(mode="json"))
     return trial, fitted
+
+
+def _earlier(path: Path) -> Trial | None:
+    """The trial that was written down; None if there is none, or it is damaged: it is made again.
+
+    Its training state is kept beside it as long as it may have won.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return Trial.model_validate(read_sealed(path))
+    except ValueError as error:
+        warnings.warn(f"a trial is made again: {path} is damaged ({error})", stacklevel=2)
+        return None
 
 
 def _trial(params: dict[str, Any], report: FitReport, valid: float | None = None) -> Trial:

@@ -8,6 +8,7 @@ state file from elsewhere cannot run code.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +70,9 @@ class FitState:
         header = canonical_json(
             {"version": VERSION, "identity": dict(self.identity), "curve": self.curve}
         )
+        sums = canonical_json(_sums(header, tensors))
         with atomic_file(path) as temporary:
-            save_file(tensors, temporary, metadata={"fit": header})
+            save_file(tensors, temporary, metadata={"fit": header, "sums": sums})
 
     def load(self, path: Path) -> None:
         """Takes up the state in `path`.
@@ -110,16 +112,29 @@ class FitState:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = parse_json((file.metadata() or {})["fit"])
+            about = file.metadata() or {}
+            header = parse_json(about["fit"])
             if header["version"] != VERSION:
                 raise KeyError("version")
-            return header, {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        # States that an earlier version left have no checksums.
+        if "sums" in about and parse_json(about["sums"]) != _sums(about["fit"], tensors):
+            raise ValueError("its checksums do not match")
+        return header, tensors
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the training state cannot be read: {error}",
             where=str(path),
             fix=f"delete {path} to train anew",
         ) from error
+
+
+def _sums(header: str, tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """CRC-32 of the header and of each tensor: the file format has none, and bits do change."""
+    found = {"": zlib.crc32(header.encode())}
+    for name, tensor in tensors.items():
+        found[name] = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

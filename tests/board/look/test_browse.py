@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from tastebench.board.browse.app import PAGE, make_app
 from tastebench.board.browse.shelf import Shelf
 from tastebench.cli.serve import bound
 from tastebench.errors import UsageError
+from tastebench.files import read_sealed
 from tastebench.runs.record import Record
 
 Ran = Callable[..., Path]
@@ -83,7 +85,7 @@ def test_a_user_has_history_truth_and_the_lists_of_all_models(
 def test_titles_of_others_are_text(site: TestClient, ran: Ran, tmp_path: Path) -> None:
     """A script in a name is shown and not run; an escape sequence is gone already."""
     folder = ran("seqrec", "third", "0123456", protocol=LAST_OUT)
-    text = (folder / "record.json").read_text(encoding="utf-8")
+    text = json.dumps(read_sealed(folder / "record.json"))
     hostile = "<script>alert(1)</script>"
     (folder / "record.json").write_text(text.replace('"demo"', f'"{hostile}"'), encoding="utf-8")
     key = key_of(tmp_path / "results", "third")

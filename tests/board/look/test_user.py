@@ -18,6 +18,7 @@ from tastebench.data.catalog import dataset_folder
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
 from tastebench.errors import DataError, UsageError
+from tastebench.files import read_sealed
 from tastebench.lm.calls import Call
 from tastebench.lm.transcript import Transcript, write_transcript
 
@@ -73,7 +74,7 @@ def test_runs_that_settings_do_not_tell_apart_stand_side_by_side(ran: Ran) -> No
     twin = ran("seqrec", "good", "4301256", protocol=LAST_OUT)
     ran("seqrec", "good", "0156234", protocol=LAST_OUT, seed=1)
     path = twin / "record.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_sealed(path)
     path.write_text(json.dumps({**record, "given": {**record["given"], "more": 1}}))
     look = look_at(find_entry(folder), Wanted("anna"))
     assert [model.name for model in look.models] == ["own", "good", "good"]
@@ -247,7 +248,7 @@ def test_what_a_language_model_was_asked_and_said(ran: Ran, shop: Dataset) -> No
 def test_a_model_that_wrote_nothing_says_so(ran: Ran) -> None:
     folder = ran("seqrec", "first", "0123456", protocol=LAST_OUT)
     path = folder / "record.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_sealed(path)
     record["spec"]["params"] = {"model": "gpt2"}
     path.write_text(json.dumps(record), encoding="utf-8")
     (note, other) = look_at(find_entry(folder), Wanted("anna")).notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tastebench.files import hash_json, write_json
+from tastebench.files import hash_json, read_sealed, write_json
 from tastebench.runs.record import Failure, Record
 from tastebench.runs.store import folder_of
 
@@ -38,7 +37,7 @@ def results(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tree, root)
     paths = sorted(root.rglob("record.json"))
     for i, path in enumerate(paths):
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_sealed(path)
         if value["status"] == "failed":
             continue
         p50 = 0.5 + i

@@ -13,6 +13,7 @@ import pytest
 from tastebench.board.report import bundles
 from tastebench.board.report.page import as_data
 from tastebench.cli import main
+from tastebench.files import read_sealed
 
 
 def elements(page: str) -> list[tuple[str, list[tuple[str, str | None]]]]:
@@ -105,7 +106,7 @@ def test_a_missing_library_is_named_with_what_installs_it(
 
 def test_half_a_character_does_not_stop_a_page(results: Path, tmp_path: Path) -> None:
     source = next((results / "second-plan").rglob("record.json"))
-    text = source.read_text("utf-8")
+    text = json.dumps(read_sealed(source))
     (tmp_path / "r").mkdir()
     changed = text.replace('"encoder": "minilm"', '"encoder": "min\\ud83dilm"', 1)
     assert changed != text

@@ -55,7 +55,9 @@ def segments(entry: Entry, group: str | None) -> dict[str, np.ndarray]:
 
     if entry.folder is None:
         return {}
-    table = pl.read_parquet(entry.folder / "per_user.parquet")
+    path = entry.folder / "per_user.parquet"
+    entry.record.check_table(path)
+    table = pl.read_parquet(path)
     table = table if group is None else table.filter(pl.col("group") == group)
     apart = (table.columns[0], "group")
     names = [name for name, kind in table.schema.items() if kind == pl.String]
