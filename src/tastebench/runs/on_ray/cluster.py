@@ -179,7 +179,8 @@ def _connect(address: str | None) -> None:
         raise DataError(
             "no Ray cluster answers",
             where=address or os.environ.get("RAY_ADDRESS"),
-            fix="ray start --head starts one; ray status says how it is",
+            fix="ray start --head starts one, ray status says how it is; one that asks for tokens "
+            "wants RAY_AUTH_MODE=token here too",
         ) from error
     except RuntimeError as error:
         if "version mismatch" not in str(error).lower():

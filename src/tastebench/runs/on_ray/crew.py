@@ -87,7 +87,7 @@ class Crew:
         if not ready:
             self._check_nodes()
         for reference in ready:
-            if reference is not hearing:
+            if reference != hearing:  # Ray's client gives back equal ones, not the same
                 self._hear_end(reference)
         if hearing in ready:  # behind the ends, whose last words are among the news
             for news in self.cluster.heard():
