@@ -87,12 +87,25 @@ def k_core(
 def _core(frame: Any, k: int, computed: Callable[[Any], Any]) -> tuple[Any, int]:
     rows, passes = count_rows(frame), 0
     while True:
-        enough = (nw.len().over(side) >= k for side in ("user_id", "item_id"))
-        frame = computed(frame.filter(*enough))
+        frame = computed(_without_weak(frame, k))
         left, rows = rows, count_rows(frame)
         passes += 1
         if left == rows:
             return frame, passes
+
+
+def _without_weak(frame: Any, k: int) -> Any:
+    """One pass: without the users and items that have fewer than `k` interactions."""
+    sides = ("user_id", "item_id")
+    if isinstance(frame, nw.DataFrame):
+        return frame.filter(*(nw.len().over(side) >= k for side in sides))
+    # Counting moves counts and no rows, and the weak of a later pass are few enough to be sent to
+    # where the rows are.
+    strong = frame
+    for side in sides:
+        counts = frame.group_by(side).agg(nw.len().alias("_n"))
+        strong = strong.join(counts.filter(nw.col("_n") < k).select(side), on=side, how="anti")
+    return strong
 
 
 def min_count(interactions: FrameT, side: Side, n: int) -> FrameT:

@@ -52,8 +52,9 @@ def read(spark: SparkSession, files: Sequence[Path], place: str) -> DataFrame:
             fix="rename the file",
         )
     starts = [0, *accumulate(sizes[:-1])]
-    named = [(file.name, start) for file, start in zip(files, starts, strict=True)]
-    first = sf.broadcast(spark.createDataFrame(named, "_file string, _first long"))
+    # As SQL, since a frame of Python objects asks the executors for a Python. The names are plain.
+    named = ", ".join(f"('{f.name}', {start}L)" for f, start in zip(files, starts, strict=True))
+    first = sf.broadcast(spark.sql(f"select * from values {named} as t(_file, _first)"))  # noqa: S608
     placed = rows.select("*", within.alias("_within"), sf.col("_metadata.file_name").alias("_file"))
     placed = placed.join(first, "_file").withColumn(place, sf.col("_first") + sf.col("_within"))
     return placed.select(*rows.columns, place)
@@ -72,6 +73,7 @@ class Scratch:
         self._folder = folder
         self._written = 0
         self._step: Path | None = None
+        self._last: tuple[DataFrame, int] | None = None
 
     def step(self, frame: DataFrame) -> tuple[DataFrame, int]:
         """The frame with its plan carried out, and its rows; the step before is deleted.
@@ -81,11 +83,18 @@ class Scratch:
         Args:
             frame: Made of the step before, or of files that stay.
         """
+        if self._last is not None and frame is self._last[0]:
+            return self._last
         files, rows = self.write(frame)
         before, self._step = self._step, files[0].parent
         if before is not None:
             shutil.rmtree(before)
-        return self.spark.read.schema(frame.schema).parquet(_address(self._step)), rows
+        self._last = self.again(files, frame), rows
+        return self._last
+
+    def again(self, files: Sequence[Path], frame: DataFrame) -> DataFrame:
+        """What was written of a frame, in no order."""
+        return self.spark.read.schema(frame.schema).parquet(*map(_address, files))
 
     def numbers(self, name: str, values: np.ndarray) -> DataFrame:
         """Integers as a frame with one column."""
@@ -109,10 +118,11 @@ class Scratch:
 
         self._written += 1
         folder = self._folder / f"{self._written:04d}"
+        ordered = frame.orderBy(*order) if order else frame
+        # Counted last of all: what a sort samples beforehand would be counted twice.
         there = Observation()
-        watched = frame.observe(there, sf.count(sf.lit(1)).alias("rows"))
-        ordered = watched.orderBy(*order) if order else watched
-        ordered.write.parquet(_address(folder), compression="zstd")
+        counted = ordered.observe(there, sf.count(sf.lit(1)).alias("rows"))
+        counted.write.parquet(_address(folder), compression="zstd")
         files = sorted(folder.glob("part-*.parquet"))
         here = sum(_rows(file) for file in files)
         if not files or here != there.get["rows"]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Frames = dict[TableName, "DataFrame"]
+Parts = dict[TableName, tuple[list[Path], int]]
 
 _SLIM = ("user_id", "item_id", "time", "rating", "row", PLACE)
 """What the filters look at; other columns are fetched for what is left."""
@@ -142,28 +143,23 @@ def prepare_on_spark(
 def _made(
     source: AtRest, filters: Filters, name: str, scratch: Scratch, target: Path
 ) -> dict[str, Any]:
-    tables: Frames = {
-        table: read(scratch.spark, files, PLACE) for table, files in source.files.items()
-    }
-    if source.types is not None:
-        tables = {table: canonical(f, source.types[table], table) for table, f in tables.items()}
-        check(tables, source.card.title)
+    tables = _read(source, scratch.spark)
     whole = tables["interactions"]
     if filters.min_rating is not None and not whole.filter("rating is not null").head(1):
         raise unrated(source.card.name)
     slim = whole.select(*(column for column in _SLIM if column in whole.columns))
     kept, steps = carry_out(slim, filters, source.card.name, scratch.step)
     left = kept if set(slim.columns) == set(whole.columns) else whole.join(kept, PLACE, "semi")
+    # Deduplicated rows come in the order of `row`, as Polars gives them.
+    files, rows = scratch.write(left, ("row", PLACE) if filters.dedup else (PLACE,))
+    parts: Parts = {"interactions": (files, rows)}
+    left = scratch.again(files, left)
+
     followed, repairs = _follow(tables, left, keep_items=filters.keep_items)
     counts = _counts(left)
     if counts["early"]:
         repairs["interactions before 1970 kept"] = counts["early"]
-
-    # Deduplicated rows come in the order of `row`, as Polars gives them.
-    order = {"interactions": ("row", PLACE)} if filters.dedup else {}
-    parts = {
-        table: scratch.write(frame, order.get(table, (PLACE,))) for table, frame in followed.items()
-    }
+    parts |= {t: scratch.write(f, (PLACE,)) for t, f in followed.items() if t not in parts}
     for table, (files, _) in parts.items():
         columns = [column for column in tables[table].columns if column != PLACE]
         one_file(files, columns, target / f"{table}.parquet")
@@ -172,22 +168,31 @@ def _made(
         for i, made in enumerate(source.provenance)
         if made.rows is not None and made.source == source.fingerprint
     }
+    sizes = {table: n for table, (_, n) in parts.items()}
     manifest = {
         "prepared_from": dict(source.origin),
         "steps": steps,
         "repairs": repairs,
         "source": dict(source.manifest),
     }
-    rows: dict[str, int] = {table: n for table, (_, n) in parts.items()}
-    _finish(source, prepared_card(source.card, name, filters), target, rows, manifest, used)
+    _finish(source, prepared_card(source.card, name, filters), target, sizes, manifest, used)
     return {"users": counts["users"]}
+
+
+def _read(source: AtRest, spark: SparkSession) -> Frames:
+    """The tables with the place of each row; those of a folder made canonical and checked."""
+    tables: Frames = {table: read(spark, files, PLACE) for table, files in source.files.items()}
+    if source.types is not None:
+        tables = {table: canonical(f, source.types[table], table) for table, f in tables.items()}
+        check(tables, source.card.title)
+    return tables
 
 
 def _finish(
     source: AtRest,
     card: DatasetCard,
     target: Path,
-    rows: Mapping[str, int],
+    rows: Mapping[TableName, int],
     manifest: Mapping[str, Any],
     used: Mapping[int, np.ndarray],
 ) -> None:
@@ -196,12 +201,13 @@ def _finish(
     for key, path in source.arrays.items():
         shutil.copyfile(path, target / f"{key}.npy")
         arrays[key] = load_array(path)
-    fingerprint = file_fingerprint({table: target / f"{table}.parquet" for table in rows}, arrays)
+    files: dict[str, Path] = {table: target / f"{table}.parquet" for table in rows}
+    fingerprint = file_fingerprint(files, arrays)
     known = [
         replace(made, rows=used[i], source=fingerprint) if i in used else made
         for i, made in enumerate(source.provenance)
     ]
-    write_about(target, card, fingerprint, rows, arrays, manifest, known)
+    write_about(target, card, fingerprint, dict(rows.items()), arrays, manifest, known)
 
 
 def _follow(
