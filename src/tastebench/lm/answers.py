@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tastebench.lm.endpoint import RefusedError
+from tastebench.lm.endpoint import HIDDEN, NO_KEY, SHORTEST_KEY, RefusedError
 from tastebench.lm.spending import Usage, estimate_tokens
 
 
@@ -139,6 +139,31 @@ def _choice(value: Any) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ValueError("it holds no choices")
     return choices[0]
+
+
+def hidden(answer: Answer, key: str) -> Answer:
+    """The answer without the key that it was asked with: some servers and models repeat it.
+
+    What is kept of answers, and what is made of them, then never holds it.
+    """
+    if key == NO_KEY or len(key) < SHORTEST_KEY:
+        return answer
+
+    def plain(text: str) -> str:
+        return text.replace(key, HIDDEN)
+
+    tokens = answer.tokens and tuple(
+        Token(plain(t.text), t.logprob, tuple((plain(text), p) for text, p in t.top))
+        for t in answer.tokens
+    )
+    refusal = answer.refusal and plain(answer.refusal)
+    return replace(
+        answer,
+        text=plain(answer.text),
+        finish_reason=plain(answer.finish_reason),
+        refusal=refusal,
+        tokens=tokens,
+    )
 
 
 def read_usage(value: Any, prompt_estimate: int) -> tuple[int, int]:

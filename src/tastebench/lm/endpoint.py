@@ -20,6 +20,10 @@ OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 NO_KEY = "none"
+HIDDEN = "***"
+"""What stands where a server or model repeated a key."""
+SHORTEST_KEY = 8
+"""A shorter key is none: servers that ask for no key are given such, and texts may hold them."""
 
 # A model's name may hold colons, slashes and @ itself: `@cf/baai/bge-m3`, `qwen3-embedding:0.6b`.
 _NAME = re.compile(r"(?P<model>.+?)(@(?P<url>https?://.*))?", re.DOTALL)

@@ -22,6 +22,7 @@ from tastebench.errors import UsageError
 from tastebench.lm.answers import (
     Answer,
     Token,
+    hidden,
     read_answer,
     read_usage,
     read_vectors,
@@ -230,7 +231,7 @@ class Client:
         prompt = sum(estimate_tokens(message["content"]) + _PER_MESSAGE for message in messages)
         value, usage = self._ask(call, prompt, max_tokens, stop)
         try:
-            return read_answer(value, usage)
+            return hidden(read_answer(value, usage), self._key)
         except ValueError as error:
             reason = str(error)
         raise self._unusable(reason)

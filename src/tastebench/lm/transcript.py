@@ -18,15 +18,13 @@ from tastebench.errors import DataError
 from tastebench.files import atomic_file, hash_json, parse_json
 from tastebench.lm.asking import Conversation
 from tastebench.lm.calls import Call
+from tastebench.lm.endpoint import HIDDEN, SHORTEST_KEY
 
 ROOM = 64 * 2**20
 """Bytes of a transcript at most, about, before it is compressed."""
 
 _AROUND = 256
 """Bytes of an object beside its texts, about."""
-_HIDDEN = "***"
-_SHORTEST_KEY = 8
-"""A shorter key is none: servers that ask for no key are given such, and texts may hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ class Transcript:
     def __init__(self, key: str | None = None, room: int = ROOM) -> None:
         self.lines: list[Line] = []
         self.left_out = 0
-        self._key = key if key is not None and len(key) >= _SHORTEST_KEY else None
+        self._key = key if key is not None and len(key) >= SHORTEST_KEY else None
         self._room, self._taken, self._full = room, 0, False
         self._seen: set[str] = set()
 
@@ -117,7 +115,7 @@ class Transcript:
         )
 
     def _plain(self, text: str) -> str:
-        return text if self._key is None else text.replace(self._key, _HIDDEN)
+        return text if self._key is None else text.replace(self._key, HIDDEN)
 
 
 def transcript_of(recommender: Any) -> Transcript | None:
