@@ -159,11 +159,13 @@ def connected(address: str | None) -> Iterator[Cluster]:
         return
     # Ray prints what it says of lost workers on standard output, which is the result's.
     with redirect_stdout(sys.stderr):
-        _connect(address)
+        name = address or os.environ.get("RAY_ADDRESS") or "ray"
         try:
-            name = address or os.environ.get("RAY_ADDRESS") or "ray"
+            _connect(address)
             with closing(Cluster(name)) as cluster:
                 yield cluster
+        except EOFError as error:  # an answer of Ray's client that was cut off
+            raise _gone(name) from error
         finally:
             ray.shutdown()
 
