@@ -153,7 +153,7 @@ class Results:
         return f"<Results: {len(self.records)} runs{failed}, in {self.folder}>"
 
 
-def run(
+def run(  # noqa: PLR0913 - one argument an option
     plan: Plan | Mapping[str, Any] | Path | str,
     *,
     out: Path | str = "results",
@@ -163,6 +163,7 @@ def run(
     progress: bool = True,
     track: str | None = None,
     on: str | None = None,
+    devices: int = 1,
 ) -> Results:
     """Carries a plan out and returns its records; what is finished already is not done again.
 
@@ -180,6 +181,9 @@ def run(
         on: A Ray cluster that does the runs: `ray`, `ray://HOST:10001`, or `ray:HOST:6379` on a
             machine of it. Changes no number but cost; `out` and `TASTEBENCH_HOME` have to be on
             storage that all its nodes see.
+        devices: Share the training of a run among so many devices of this machine, as far as its
+            steps have batches (`accumulate`). Changes numbers no more than the order in which
+            gradients are added.
 
     Raises:
         UsageError: The plan cannot be meant.
@@ -187,7 +191,9 @@ def run(
         DependencyError: A package is not installed.
     """
     made, objects = as_plan(plan)
-    options = Options(out=Path(out), workers=workers, redo=redo, limit=limit, on=on)
+    options = Options(
+        out=Path(out), workers=workers, redo=redo, limit=limit, on=on, devices=devices
+    )
     watch = tracked(watcher() if progress else Watcher(), track, options.out)
     todo = look(made, options, objects, watch)
     carry_out(todo, objects, watch)

@@ -38,6 +38,8 @@ EXAMPLES = """Examples:
 
   tastebench run study.yaml --on ray://head:10001 --out /shared/results
 
+  tastebench run study.yaml --devices 2
+
   tastebench run study.yaml --offline --lock study.lock.json
 """
 
@@ -92,6 +94,15 @@ On = Annotated[
         metavar="CLUSTER",
         help="Do the runs on a Ray cluster: ray, ray://HOST:10001, or ray:HOST:6379 on a machine "
         "of it. --out and TASTEBENCH_HOME on storage that all its machines see.",
+    ),
+]
+Devices = Annotated[
+    int,
+    typer.Option(
+        "--devices",
+        min=1,
+        help="Share the training of a run among so many devices, as far as its steps have batches: "
+        "{name: sasrec, params: {accumulate: 4}}.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the records.")]
@@ -167,6 +178,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     lock: LockFile = None,
     workers: Workers = None,
     on: On = None,
+    devices: Devices = 1,
     out: Out = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -192,7 +204,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
         from tastebench.runs.groups import groups_of, keep_groups
 
         found = keep_groups(found, _split(groups), groups_of(made))
-    options = Options(out=out, workers=workers, redo=redo.value, limit=limit, on=on)
+    options = Options(
+        out=out, workers=workers, redo=redo.value, limit=limit, on=on, devices=devices
+    )
     if dry_run:
         from tastebench.cli.dry_run import print_outlook
 

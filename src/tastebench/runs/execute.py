@@ -12,7 +12,7 @@ from typing_extensions import override
 from tastebench import files
 from tastebench.contracts import RecommenderCard
 from tastebench.errors import DataError, UsageError, counted
-from tastebench.runs import compose, environment, outputs, sensors, store
+from tastebench.runs import compose, devices, environment, outputs, sensors, store
 from tastebench.runs.codes import CodesJob, do_codes
 from tastebench.runs.encode import EncodeJob, EncodeShare, encode
 from tastebench.runs.energy import Meter
@@ -52,6 +52,8 @@ class Options:
         limit: Ask at most so many users or queries; such results are partial and on no board.
         tolerate: Leave encoders out that cannot be had here.
         on: A cluster that does the work: `ray`, `ray://HOST:PORT`; None is this machine.
+        devices: Share the training of a run among so many devices of this machine, as far as its
+            steps have batches (`accumulate`).
     """
 
     out: Path = Path("results")
@@ -60,6 +62,7 @@ class Options:
     limit: int | None = None
     tolerate: bool = False
     on: str | None = None
+    devices: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,8 @@ def carry_out(todo: Todo, objects: Objects | None = None, watcher: Watcher | Non
     if todo.plan.energy == "measure":
         sensors.require()
     options, given = todo.options, objects or Objects()
-    with place_of(options.on, options.workers, todo.plan.threads) as place:
+    devices.check(options.devices, options.on)
+    with place_of(options.on, options.workers, todo.plan.threads * options.devices) as place:
         _Execution(todo, given, watcher or Watcher(), place).carry_out()
 
 
@@ -216,6 +220,7 @@ class _Execution(Listener):
         self.encode_jobs = encode_jobs(todo, place.encode_threads)
         self.codes_jobs = codes_jobs(todo, self.encode_jobs)
         self.jobs = {run.spec_hash: self._job(run) for run in todo.open}
+        self.shares = {key: self._share(job) for key, job in self.jobs.items()}
         self.broken: dict[Path, Failure] = {}
 
     def carry_out(self) -> None:
@@ -234,6 +239,8 @@ class _Execution(Listener):
             self.watcher.say(str(cost))
         if told:
             self.watcher.say(told)
+        if unshared := devices.unshared(self.shares.values(), self.options.devices):
+            self.watcher.say(unshared)
         self.watcher.begin(labels, len(self.todo.finished))
         try:
             self._encode(to_encode, foreign, shares)
@@ -339,22 +346,30 @@ class _Execution(Listener):
             else:
                 self.started(key)
                 self.ended(key, failure)
-        works = [
-            Work(
-                key=key,
-                target=do_run,
-                argument=job,
-                log=job.work.with_suffix(".log"),
-                after=job.run.winner_hash,
-                need=self._need(job),
-            )
-            for key, job in able.items()
-            if job.isolated
-        ]
+        works = [self._work(key, job) for key, job in able.items() if job.isolated]
         self.place.run_all(works, self)
         for key, job in able.items():
             if not job.isolated:
                 self._run_here(key, job, self.objects.recommenders[job.run.spec.recommender])
+
+    def _work(self, key: str, job: Job) -> Work:
+        first, *others = devices.seated(job, self.shares[key])
+        return Work(
+            key=key,
+            target=do_run,
+            argument=first,
+            log=job.work.with_suffix(".log"),
+            after=job.run.winner_hash,
+            need=self._need(job),
+            beside=tuple(others),
+        )
+
+    def _share(self, job: Job) -> int:
+        """How many devices share the training of a run."""
+        if not job.isolated:
+            return 1
+        card = self.todo.gathered.resources.recommender(job.run.spec.recommender)
+        return devices.share(job.run, card, self.options.devices)
 
     def _need(self, job: Job) -> Need:
         spec = job.run.spec

@@ -9,6 +9,7 @@ from pathlib import Path
 from tastebench.runs import store
 from tastebench.runs.energy import Meter
 from tastebench.runs.expand import Run
+from tastebench.training.seat import Seat
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Job:
         isolated: The run has a process of its own.
         meter: Whether and how energy is measured.
         keep_models: What is trained stays beside the record.
+        seat: Which of the processes that share its training does it.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class Job:
     isolated: bool = True
     meter: Meter = field(default_factory=Meter)
     keep_models: bool = False
+    seat: Seat = field(default_factory=Seat)
 
     @property
     def folder(self) -> Path:

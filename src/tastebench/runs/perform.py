@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastebench import files
 from tastebench.contracts import FitReport, RecommenderCard
-from tastebench.errors import ProtocolError
+from tastebench.errors import ProtocolError, TastebenchError
 from tastebench.runs import environment, latency, limits, outputs, store
 from tastebench.runs.codes import MadeCodes
 from tastebench.runs.compose import (
@@ -30,7 +32,7 @@ from tastebench.runs.job import Job, Surroundings
 from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.prompting import account_of, prompting, server_latency
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
-from tastebench.runs.tune import Fitted, Tuned, tune
+from tastebench.runs.tune import Fitted, Tuned, trial_folder, tune
 
 if TYPE_CHECKING:
     from tastebench.contracts import Account, Evaluation, Items
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from tastebench.tasks.evaluate import Asked
     from tastebench.tasks.quiz import Quiz
     from tastebench.tasks.shown import Shown
+
+_OVER = -1
+"""Said in place of a setting's: there is none left to fit."""
 
 
 def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
@@ -56,6 +61,12 @@ def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
         record = failed(job, error, time.perf_counter() - began)
     publish(job, record)
     return record
+
+
+def share(job: Job, card: RecommenderCard) -> None:
+    """Takes part in the training of a run that another process carries out."""
+    with limits.threads(job.run.spec.threads):
+        _Performance(job, card, Surroundings()).take_part()
 
 
 def publish(job: Job, record: Record) -> None:
@@ -89,9 +100,11 @@ class _Performance:
     def __init__(self, job: Job, card: RecommenderCard, around: Surroundings) -> None:
         from tastebench.data.catalog import load_dataset
         from tastebench.tasks import TASKS
+        from tastebench.training.team import ALONE
 
         self.job, self.card, self.around = job, card, around
         self.run, self.spec = job.run, job.run.spec
+        self.team = ALONE
         self.began = time.perf_counter()
         self.baseline = limits.peak_memory()
         self.task: Task = TASKS.get(self.spec.task)
@@ -159,14 +172,50 @@ class _Performance:
     # -------------------------------------------------------------------------------- training
 
     def _tune(self) -> Tuned:
-        settings = combinations(self.spec.grid) if self.run.searches else [self._winner()]
+        settings = self._settings()
         if len(settings) > 1 and self._validation is None:
             raise ProtocolError(
                 f"{self.card.name} has a grid to search and no validation part to choose by",
                 where=f"{self.spec.task} on {self.spec.dataset}",
                 fix="leave the grid out, or choose a split with a validation part",
             )
-        return tune(settings, self._fit, self._validate, self.job.work / "fit", self.around.tell)
+        with self._shared():
+            try:
+                return tune(settings, self._led, self._validate, self._fits, self.around.tell)
+            finally:
+                if not self.team.out_of_step:
+                    self.team.agree(_OVER)
+
+    def take_part(self) -> None:
+        """Fits what the process that carries the run out fits, until that has fitted everything."""
+        settings = self._settings()
+        with self._shared():
+            while (place := int(self.team.agree(0.0))) != _OVER:
+                try:
+                    self._fit(settings[place], trial_folder(self._fits, place))
+                except TastebenchError:  # the first process has it too, and knows what to do
+                    if self.team.out_of_step:
+                        raise
+
+    def _led(self, params: dict[str, Any], folder: Path) -> Fitted:
+        """`_fit`, in all processes that share the run."""
+        self.team.agree(self._settings().index(params))
+        return self._fit(params, folder)
+
+    @contextmanager
+    def _shared(self) -> Iterator[None]:
+        """Inside, whoever shares the run is there."""
+        from tastebench.training.team import joining
+
+        with joining(self.job.seat) as self.team:
+            yield
+
+    @property
+    def _fits(self) -> Path:
+        return self.job.work / "fit"
+
+    def _settings(self) -> list[dict[str, Any]]:
+        return combinations(self.spec.grid) if self.run.searches else [self._winner()]
 
     def _winner(self) -> dict[str, Any]:
         """What the first seed's search chose; nothing where nothing was searched."""
@@ -196,11 +245,12 @@ class _Performance:
             seed=self.spec.seed,
             directory=folder,
             validate=None if validation is None else lambda: self._validate(recommender),
-            progress=self._tell_epoch,
+            progress=self._tell_epoch if self.team.leads else None,
+            team=self.team,
         )
         clock = time.perf_counter()
         report: FitReport = recommender.fit(self.problem, self.items, trainer)
-        if self.job.keep_models and trainer.fitted:
+        if self.job.keep_models and trainer.fitted and self.team.leads:
             # Beside its training state, so that it goes where the trial goes.
             keep(trainer.fitted, folder / MODEL, {"spec_hash": self.run.spec_hash})
         if not report.curve:  # a closed form is timed here; training adds up its epochs' time
@@ -212,7 +262,7 @@ class _Performance:
         from tastebench.training.kept import MODEL
 
         chosen = next(place for place, trial in enumerate(tuned.trials) if trial.chosen)
-        model = self.job.work / "fit" / f"trial-{chosen}" / MODEL
+        model = trial_folder(self._fits, chosen) / MODEL
         if not self.job.keep_models or not model.is_file():
             return None
         model.replace(folder / MODEL)

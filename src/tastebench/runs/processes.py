@@ -20,7 +20,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -66,6 +66,8 @@ class Work:
     Attributes:
         key: Names it.
         after: Key of what has to end before, well or not.
+        beside: Arguments of further processes, which do the target too and are a part of it: when
+            it ends they end, and when one of them fails it has failed.
         log: Where its standard output and error go.
         need: What it takes.
     """
@@ -76,6 +78,7 @@ class Work:
     log: Path
     after: str | None = None
     need: Need = ANY
+    beside: tuple[Any, ...] = ()
 
 
 class Listener:
@@ -98,6 +101,19 @@ class _Live:
     pipe: Connection
     finished: bool = False
     failure: Failure | None = None
+    helpers: list[_Live] = field(default_factory=list)
+    """Those that do it too; each is at work until it is gone, and has none itself."""
+
+    @property
+    def all(self) -> list[_Live]:
+        return [self, *self.helpers]
+
+    def gone(self) -> None:
+        """Its pipe is closed; says why, if it did not do its work."""
+        self.process.join()
+        self.pipe.close()
+        if not self.finished and self.failure is None:
+            self.failure = Failure(kind="Killed", what=_cause(self.process.exitcode))
 
 
 @dataclass(frozen=True)
@@ -161,13 +177,24 @@ class _Crew:
             with contextlib.suppress(OSError):  # killed while it was parked: the wait hears of it
                 live.pipe.send("go")
             self.working, self.alone = [live], True
-        for ready in wait([live.pipe for live in self.working]):
-            self._hear(next(live for live in self.working if live.pipe is ready))
+        heard = {one.pipe: (live, one) for live in self.working for one in live.all}
+        for ready in wait(list(heard)):
+            live, one = heard[ready]  # type: ignore[index]
+            if one is live:
+                self._hear(live)
+            elif one in live.helpers:  # else its end has come with that of the work
+                self._hear_helper(live, one)
 
     def _draining(self) -> bool:
         return len(self.parked) >= self.room_to_park
 
     def _start(self, work: Work) -> _Live:
+        live = self._started(work)
+        live.helpers = [self._started(replace(work, argument=argument)) for argument in work.beside]
+        self.listener.started(work.key)
+        return live
+
+    def _started(self, work: Work) -> _Live:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(  # type: ignore[attr-defined]
             target=_main,
@@ -177,7 +204,6 @@ class _Crew:
         with _no_main_module(), _no_interrupts():
             process.start()
         theirs.close()
-        self.listener.started(work.key)
         return _Live(work, process, ours)
 
     def _hear(self, live: _Live) -> None:
@@ -194,24 +220,39 @@ class _Crew:
         else:
             live.finished, live.failure = True, news
 
+    def _hear_helper(self, live: _Live, helper: _Live) -> None:
+        try:
+            kind, news = helper.pipe.recv()
+        except (EOFError, OSError):
+            live.helpers.remove(helper)
+            helper.gone()
+            if helper.failure is not None and not live.finished:
+                live.failure = helper.failure
+                live.process.kill()  # it may wait for the other, and for ever
+            return
+        if kind in {"end", "fail"}:
+            helper.finished, helper.failure = True, news
+
     def _bury(self, live: _Live) -> None:
-        live.process.join()
-        live.pipe.close()
+        _end(live.helpers)
+        live.gone()
         self.working.remove(live)
         self.alone = False
         self.unfinished.discard(live.work.key)
-        if not live.finished:
-            live.failure = Failure(kind="Killed", what=_cause(live.process.exitcode))
         self.listener.ended(live.work.key, live.failure)
 
     def stop(self) -> None:
-        for live in self.working + self.parked:
-            live.process.terminate()
-        for live in self.working + self.parked:
-            live.process.join(timeout=5)
-            if live.process.is_alive():
-                live.process.kill()
-                live.process.join()
+        _end([one for live in self.working + self.parked for one in live.all])
+
+
+def _end(those: Sequence[_Live]) -> None:
+    for live in those:
+        live.process.terminate()
+    for live in those:
+        live.process.join(timeout=5)
+        if live.process.is_alive():
+            live.process.kill()
+            live.process.join()
 
 
 def _environment(host: Host) -> dict[str, str]:

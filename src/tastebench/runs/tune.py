@@ -67,27 +67,32 @@ def tune(
         UsageError: Every setting failed.
     """
     if len(settings) == 1:
-        recommender, report = fit(settings[0], folder / "trial-0")
+        recommender, report = fit(settings[0], trial_folder(folder, 0))
         trial = _trial(settings[0], report).model_copy(update={"chosen": True})
         return Tuned(recommender, report, settings[0], (trial,), report.seconds)
     trials: list[Trial] = []
     winner, best, highest = -1, None, -math.inf
     for index, params in enumerate(settings):
         tell(f"trial {index + 1} of {len(settings)}")
-        trial, fitted = _attempt(params, fit, validate, folder / f"trial-{index}")
+        trial, fitted = _attempt(params, fit, validate, trial_folder(folder, index))
         trials.append(trial)
         if trial.valid is not None and trial.valid > highest:
             loser, winner, best, highest = winner, index, fitted, trial.valid
         else:
             loser = index
         # Its number is kept, its weights are not: only the winner may have to be restored.
-        shutil.rmtree(folder / f"trial-{loser}", ignore_errors=True)
+        shutil.rmtree(trial_folder(folder, loser), ignore_errors=True)
     if winner < 0:
         raise UsageError(f"every setting of the grid failed, the first one with: {trials[0].error}")
-    recommender, report = best or fit(settings[winner], folder / f"trial-{winner}")
+    recommender, report = best or fit(settings[winner], trial_folder(folder, winner))
     trials[winner] = trials[winner].model_copy(update={"chosen": True})
     seconds = sum(trial.seconds for trial in trials)
     return Tuned(recommender, report, settings[winner], tuple(trials), seconds)
+
+
+def trial_folder(folder: Path, place: int) -> Path:
+    """Where the training state of a setting is kept, by its place among the settings."""
+    return folder / f"trial-{place}"
 
 
 def _attempt(

@@ -16,7 +16,7 @@ class TrainSettings(WithLaterFields):
     2,048 targets, at most 300 epochs, patience 10, no weight decay.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("validate_every",)
+    LATER: ClassVar[tuple[str, ...]] = ("validate_every", "accumulate")
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -28,6 +28,13 @@ class TrainSettings(WithLaterFields):
 
     batch_size: int = Field(2048, ge=1)
     """Targets in a batch: predicted positions of sequences, or (user, item) pairs."""
+
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients, averaged, make one step; as many devices can share a step.
+
+    The last step of an epoch may have fewer. Numbers depend on it, and not on how many devices
+    share its batches.
+    """
 
     epochs: int = Field(300, ge=1)
     """Passes over the training part at most."""

@@ -23,6 +23,7 @@ from tastebench.recommenders.userqa.user_network import UserNetwork
 from tastebench.training.batches import SequenceBatch, ShiftedSequences
 from tastebench.training.fit import FabricTrainer
 from tastebench.training.losses import linear_cross_entropy
+from tastebench.training.team import ALONE
 
 _ASKED_TOGETHER = 2048
 
@@ -118,7 +119,10 @@ def pretrain(
         )
         # A trainer of its own: that of the run validates by answers, which there are none of yet.
         own = FabricTrainer(
-            trainer.seed, _folder(trainer), learning.valid if held_out is not None else None
+            trainer.seed,
+            _folder(trainer),
+            learning.valid if held_out is not None else None,
+            team=trainer.team if isinstance(trainer, FabricTrainer) else ALONE,
         )
         report = own.fit(network, settings, learning.epoch, learning.loss)
         said = (*learning.objective.notes, *report.notes)
