@@ -35,7 +35,6 @@ from tastebench.data.prepare import (
     dedup,
     k_core,
     min_count,
-    min_length,
     min_rating,
     prepare,
     sample_users,
@@ -50,7 +49,7 @@ from tastebench.errors import DataError, DependencyError, UsageError
 
 # The first compiler and no generated code: both pay off after minutes that no test here takes.
 SETTINGS = {
-    "spark.sql.shuffle.partitions": "3",
+    "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
@@ -147,7 +146,6 @@ NASTY = clicks(
 FILTERS: dict[str, Any] = {
     "dedup": dedup,
     "k_core": lambda f: k_core(f, 6).frame,
-    "min_length": lambda f: min_length(f, 8),
     "min_count": lambda f: min_count(f, "item", 12),
     "min_rating": lambda f: min_rating(f, 2.5),
     "sample_users": lambda f: sample_users(f, 3, seed=3),
@@ -199,7 +197,7 @@ def carried_out(frame: Any, filters: Filters, computed: Any) -> Any:
 
 
 @settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(ROWS, SOME, st.booleans())
 def test_any_filters_one_after_the_other(
