@@ -133,7 +133,7 @@ def _sums(header: str, tensors: Mapping[str, Tensor]) -> dict[str, int]:
     """CRC-32 of the header and of each tensor: the file format has none, and bits do change."""
     found = {"": zlib.crc32(header.encode())}
     for name, tensor in tensors.items():
-        found[name] = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        found[name] = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found
 
 
