@@ -30,14 +30,14 @@ NOT_ASKED = {
 """Checks of bandit that say nothing here, and why."""
 
 ALLOWED = re.compile(
-    r"(?i)\b(MIT(-0|-CMU)?|BSD|BSD-[23]-Clause|0BSD|Apache|ISC|PSF|Python Software Foundation|"
-    r"Zlib|CC0|BSL-1\.0|CNRI-Python|Unlicense|HPND|MPL|Mozilla Public License)"
+    r"(?i)\b(MIT(-0|-CMU)?|BSD|BSD-[23]-Clause|0BSD|Apache|ISC|PSF|Python Software "
+    r"Foundation|Zlib|CC0|BSL-1\.0|CNRI-Python|Unlicense|HPND|MPL|Mozilla Public License)"
 )
 """Families that may be installed beside us; the Mozilla licence binds its own files alone."""
 REFUSED = re.compile(r"(?i)\b(A?GPL|LGPL|GNU|SSPL|BUSL|Commons Clause|proprietary|CC-BY-NC)")
 KNOWN = {
-    "pycountry": "LGPL-2.1: comes with codecarbon (extra energy), unchanged and as a library of its "
-    "own, which is what that licence asks for",
+    "pycountry": "LGPL-2.1: comes with codecarbon (extra energy), unchanged and as a library of "
+    "its own, which is what that licence asks for",
 }
 """Reasoned exceptions, by package."""
 

@@ -90,7 +90,7 @@ def fuzz() -> Fuzz:
 
     def run(strategy: st.SearchStrategy[Any], check: Callable[[Any], Any], few: int = FEW) -> None:
         @settings(
-            max_examples=EXAMPLES or few,
+            max_examples=EXAMPLES or max(few // 2, 8),
             derandomize=not EXAMPLES,
             database=None,
             deadline=None,

@@ -24,9 +24,11 @@ from tastebench.data.dataset import Dataset
 from tastebench.data.provenance import Provenance
 from tastebench.data.questions import artefact as questions
 from tastebench.data.schema import Tables
-from tastebench.encoders.cost import EncodeCost, ShardCost
-from tastebench.encoders.matrix import read_matrix, write_matrix
+from tastebench.encoders import get_encoder
+from tastebench.encoders.cost import ShardCost
+from tastebench.encoders.matrix import read_matrix
 from tastebench.encoders.shards import DiskShards
+from tastebench.encoders.vectors import encode_items
 from tastebench.files import hash_file
 from tastebench.items.semantic_ids import artefact as codes
 from tastebench.items.semantic_ids.recipe import CodeRecipe
@@ -307,21 +309,19 @@ def test_bent_questions(tmp_path: Path, bend: Callable[..., None], home: Path) -
 # -------------------------------------------------------------------------- vectors and weights
 
 
-def test_bent_vectors(tmp_path: Path, bend: Callable[..., None]) -> None:
-    def fill(out: np.ndarray) -> None:
-        out[:] = 1
-
-    cost = EncodeCost.total([ShardCost(1.0, 3, 9, 10, "cpu", "float32")], 3, cached=False)
-    write_matrix(tmp_path, "key", (3, 4), fill, cost)
-    (path,) = tmp_path.glob("*.npy")
-    about = tmp_path / "key.json"
+def test_bent_vectors(home: Path, bend: Callable[..., None]) -> None:
+    encode_items(get_encoder("random"), ["a", "b", "c"], recipe="title")
+    (folder,) = (home / "vectors").iterdir()
+    single = np.dtype(np.float32)
+    (path,) = folder.glob("*.npy")
+    (about,) = (one for one in folder.glob("*.json") if one.name != "identity.json")
 
     def again() -> None:
         value = json.loads(about.read_text())
         about.write_text(json.dumps({**value, "sha256": hash_file(path)}))
 
-    bend(about, lambda: read_matrix(tmp_path, "key", 3), few=80)
-    bend(path, lambda: read_matrix(tmp_path, "key", 3), again, few=80)
+    bend(about, lambda: read_matrix(folder, about.stem, 3, single), few=80)
+    bend(path, lambda: read_matrix(folder, about.stem, 3, single), again, few=80)
 
 
 def test_a_bent_shard(tmp_path: Path, bend: Callable[..., None]) -> None:
@@ -340,8 +340,6 @@ def test_bent_words_and_weights_of_an_encoder(tmp_path: Path, bend: Callable[...
     from safetensors.numpy import save_file
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
-
-    from tastebench.encoders import get_encoder
 
     folder = tmp_path / "words"
     folder.mkdir()
