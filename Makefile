@@ -1,6 +1,7 @@
 # make demo   set up, then the main job: which encoder helps a shop most?
 # make test   set up, then the whole test suite
 # make check  style and types
+# make audit  dangerous calls, licences, known weaknesses
 # make lock   resolve the development environment anew
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ TORCH  ?= 2.13.0
 TORCH_INDEX ?=
 RESULTS ?= results
 
-.PHONY: demo setup test check format lock clean
+.PHONY: demo setup test check audit format lock clean
 
 demo: setup
 	$(BIN)/tastebench quickstart --out $(RESULTS)
@@ -40,6 +41,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: setup
+	$(BIN)/python tools/audit.py
 
 format: setup
 	$(BIN)/ruff check --fix .
