@@ -35,7 +35,7 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml Makefile
 
 # One thread a process: the tests run side by side, one process a core.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -47,6 +47,9 @@ from tastebench.data.spark_prepare import at_rest, folder_at_rest, prepare_on_sp
 from tastebench.data.split_frames import split_frame
 from tastebench.errors import DataError, DependencyError, UsageError
 
+# One of its kind for all tests: side by side they would start two.
+pytestmark = pytest.mark.xdist_group("spark")
+
 # The first compiler and no generated code: both pay off after minutes that no test here takes.
 SETTINGS = {
     "spark.sql.shuffle.partitions": "2",

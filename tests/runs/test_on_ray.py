@@ -29,6 +29,9 @@ from tastebench.runs.processes import Listener, Need, Work
 from tastebench.runs.record import Failure
 from tastebench.runs.watch import Watcher
 
+# One of its kind for all tests: side by side they would start two.
+pytestmark = pytest.mark.xdist_group("ray")
+
 TARGETS = '''
 import os
 import time
