@@ -274,7 +274,7 @@ def _in_this_process() -> None:
     processes.run_all = run_all
 
 
-_OF_THE_MOMENT = ("cost", "created", "environment")
+_OF_THE_MOMENT = ("cost", "created", "environment", "tables")
 
 
 def _recorded(out: Path, record: Any) -> Any:

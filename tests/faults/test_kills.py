@@ -172,7 +172,7 @@ def everywhere(
         ("encoding", {"texts": 40}, 1),
         ("codes", {"epochs": 5}, 2),
         ("language model", {"epochs": 3}, 2),
-        ("study", {"texts": 40, "epochs": 6}, 3),
+        ("study", {"texts": 40, "epochs": 6}, 6),
         ("report", {}, 1),
     ],
 )
