@@ -20,26 +20,34 @@ from tastebench.runs.expand import Run, expand
 from tastebench.runs.job import Job
 from tastebench.runs.plan import make_plan
 from tastebench.runs.processes import Listener, Work, run_all
-from tastebench.runs.record import Failure, Record
+from tastebench.runs.record import Failure, Record, Trial
 from tastebench.runs.resources import Resources
 from tastebench.runs.worker import do_run
 
-SMALL: dict[str, Any] = {"hidden_size": 8, "layers": 1, "heads": 1, "batch_size": 64}
-SHARED: dict[str, Any] = {"epochs": 2, "accumulate": 3, "device": "cpu"}
+SMALL: dict[str, Any] = {"hidden_size": 8, "layers": 1, "heads": 1, "batch_size": 128}
+SHARED: dict[str, Any] = {"epochs": 2, "device": "cpu"}
+
+
+def trained(batches: int) -> list[dict[str, Any]]:
+    """A next-item model, a generative one and a click model with running means."""
+    shared = {**SHARED, "accumulate": batches}
+    click = {**shared, "epochs": 1, "batch_size": 512, "hidden_size": 8}
+    return [
+        {"name": "sasrec", "params": {**SMALL, **shared}},
+        {"name": "sid-sasrec", "params": {**SMALL, **shared, "epochs": 1, "beams": 10}},
+        {"name": "din", "params": click, "representations": ["id"]},
+    ]
+
+
 PLAN: dict[str, Any] = {
     "name": "shared",
     "datasets": ["tiny"],
     "tasks": ["seqrec", "ctr"],
     "codes": ["random-2x8"],
     "recommenders": [
-        {"name": "sasrec", "params": {**SMALL, **SHARED}, "grid": {"lr": [1e-3, 1e30, 1e-2]}},
-        {"name": "sid-sasrec", "params": {**SMALL, **SHARED}},
-        {
-            "name": "din",
-            "params": {**SHARED, "batch_size": 128, "hidden_size": 8},
-            "representations": ["id"],
-        },
-        "popularity",
+        {**trained(2)[0], "grid": {"lr": [1e-3, 1e30, 1e-2]}},
+        *trained(2)[1:],
+        trained(3)[0],
     ],
     "row_by": "run",
     "latency_seconds": 0,
@@ -53,42 +61,38 @@ def weights(out: Path, record: Record) -> dict[str, list[float]]:
         return {name: file.get_tensor(name).double().flatten().tolist() for name in file.keys()}
 
 
-def by_name(results: tb.Results) -> dict[str, Record]:
-    found = {f"{r.spec.task} {r.spec.recommender}": r for r in results.records}
-    assert [r.error for r in found.values() if r.status != "ok"] == []
-    return found
-
-
 def test_what_devices_share_comes_to_what_one_trains(tiny: Dataset, tmp_path: Path) -> None:
-    """With steps of three batches, two devices add up in another order than one; so do three."""
-    outs = {n: tmp_path / str(n) for n in (1, 2, 3)}
-    results = {
-        n: by_name(tb.run(PLAN, out=out, workers=2, devices=n, progress=False))
+    """Two add up in either order the same, three do not: they come near it.
+
+    A setting of the grid that fails fails for all, and the next one is fitted by all.
+    """
+    outs = {n: tmp_path / str(n) for n in (1, 3)}
+    found = {
+        n: {r.spec_hash: r for r in tb.run(PLAN, out=out, devices=n, progress=False).records}
         for n, out in outs.items()
     }
-    alone = results[1]
-    assert len(alone) == 5
-    for n in (2, 3):
-        for name, record in results[n].items():
-            one = alone[name]
-            assert record.spec_hash == one.spec_hash
-            assert record.metrics.keys() == one.metrics.keys()
-            for metric, value in record.metrics.items():
-                assert value.mean == pytest.approx(one.metrics[metric].mean, abs=1e-6), name
-            if "popularity" in name:
-                continue
-            ours, theirs = weights(outs[n], record), weights(outs[1], one)
-            assert ours.keys() == theirs.keys()
-            for key in ours:
-                assert ours[key] == pytest.approx(theirs[key], abs=1e-5), (name, key)
-            assert record.fit is not None
-            assert f"steps of 3 batches, shared by {n} devices" in record.fit.notes
-    searched = results[2]["seqrec sasrec"].trials
-    assert [trial.chosen for trial in searched].count(True) == 1
-    assert searched[1].error is not None and "diverged" in searched[1].error
-    assert [trial.valid for trial in searched[::2]] == pytest.approx(
-        [trial.valid for trial in alone["seqrec sasrec"].trials[::2]], abs=1e-6
-    )
+    assert len(found[1]) == 4 and found[1].keys() == found[3].keys()
+    for key, record in found[3].items():
+        one, n = found[1][key], record.spec.params["accumulate"]
+        assert (record.status, one.status) == ("ok", "ok"), (record.error, one.error)
+        assert record.fit is not None
+        assert f"steps of {n} batches, shared by {n} devices" in record.fit.notes
+        ours, theirs = weights(outs[3], record), weights(outs[1], one)
+        assert timeless(record.trials) == timeless(one.trials)
+        if record.trials:
+            assert [trial.error is None for trial in record.trials] == [True, False, True]
+        if n == 2:
+            assert (ours, record.metrics, record.valid) == (theirs, one.metrics, one.valid)
+            continue
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-6), (record.spec.label, name)
+        for metric, value in record.metrics.items():
+            assert value.mean == pytest.approx(one.metrics[metric].mean, abs=1e-6), metric
+
+
+def timeless(trials: tuple[Trial, ...]) -> list[Trial]:
+    return [trial.model_copy(update={"seconds": 0.0}) for trial in trials]
 
 
 # ------------------------------------------------------------------------------------------- kills
@@ -98,7 +102,7 @@ ONE: dict[str, Any] = {
     "datasets": ["tiny"],
     "tasks": ["seqrec"],
     "recommenders": [
-        {"name": "sasrec", "params": {**SMALL, **SHARED, "epochs": 5, "accumulate": 2}}
+        {"name": "sasrec", "params": {**SMALL, **SHARED, "epochs": 4, "accumulate": 2}}
     ],
     "latency_seconds": 0,
     "keep_models": True,
@@ -152,14 +156,15 @@ def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_same_numbers(
         failure = done(
             deadly, [(one, rank, folder) for one in devices.seated(job, 2)], tmp_path / "log"
         )
-        assert failure is not None and failure.kind in {"Killed", "LostTeamError"}
+        assert failure is not None and failure.kind == "Killed" and "SIGKILL" in failure.what
         for path in folder.iterdir():  # two of them, and neither is left
             with pytest.raises(ProcessLookupError):
                 os.kill(int(path.read_text()), 0)
         assert len(list(folder.iterdir())) == 2
         state = job.work / "fit" / "trial-0" / "fit-1.safetensors"
         assert state.exists()
-        assert done(do_run, list(devices.seated(job, 2)), tmp_path / "log") is None
+        # As many devices as before, or one: what is kept says nothing of them.
+        assert done(do_run, list(devices.seated(job, 2 - rank)), tmp_path / "log") is None
         assert kept(job) == kept(reference)
         assert not job.work.exists()
 

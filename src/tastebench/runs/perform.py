@@ -33,6 +33,7 @@ from tastebench.runs.material import Vectors, items_for, queries_for
 from tastebench.runs.prompting import account_of, prompting, server_latency
 from tastebench.runs.record import Cost, Fit, Latency, Parameters, Record
 from tastebench.runs.tune import Fitted, Tuned, trial_folder, tune
+from tastebench.training.seat import LostTeamError
 
 if TYPE_CHECKING:
     from tastebench.contracts import Account, Evaluation, Items
@@ -47,7 +48,12 @@ _OVER = -1
 
 
 def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
-    """Carries a run out and publishes its record; a failure becomes a record with an error."""
+    """Carries a run out and publishes its record; a failure becomes a record with an error.
+
+    Raises:
+        OSError: There is no room left to write.
+        LostTeamError: A process that shared the run is gone.
+    """
     began = time.perf_counter()
     try:
         job.meter.prepare()
@@ -57,6 +63,8 @@ def perform(job: Job, card: RecommenderCard, around: Surroundings) -> Record:
         if files.no_room(error):
             raise
         record = failed(job, error, time.perf_counter() - began)
+    except LostTeamError:  # whoever started the processes knows what became of the other
+        raise
     except Exception as error:  # a plan goes on, whatever went wrong in one of its runs
         record = failed(job, error, time.perf_counter() - began)
     publish(job, record)

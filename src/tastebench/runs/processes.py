@@ -31,6 +31,7 @@ from tastebench import files
 from tastebench.runs.compose import explain
 from tastebench.runs.job import Surroundings
 from tastebench.runs.record import Failure
+from tastebench.training.seat import LostTeamError
 
 Target = Callable[[Any, Surroundings], None]
 """What a process does; importable, and its argument can be pickled."""
@@ -218,7 +219,9 @@ class _Crew:
             self.working.remove(live)
             self.parked.append(live)
         else:
-            live.finished, live.failure = True, news
+            live.finished = True
+            if live.failure is None or news is None or news.kind != LostTeamError.__name__:
+                live.failure = news
 
     def _hear_helper(self, live: _Live, helper: _Live) -> None:
         try:
@@ -226,14 +229,25 @@ class _Crew:
         except (EOFError, OSError):
             live.helpers.remove(helper)
             helper.gone()
-            if helper.failure is not None and not live.finished:
-                live.failure = helper.failure
-                live.process.kill()  # it may wait for the other, and for ever
+            self._blame(live, helper)
             return
         if kind in {"end", "fail"}:
             helper.finished, helper.failure = True, news
 
+    def _blame(self, live: _Live, helper: _Live) -> None:
+        """What a helper could not do, the work could not."""
+        done = live.finished and live.failure is None
+        # One that only lost another says nothing: what became of that one is news of its own.
+        if done or helper.failure is None or helper.failure.kind == LostTeamError.__name__:
+            return
+        if live.failure is None or live.failure.kind == LostTeamError.__name__:
+            live.failure = helper.failure
+        live.process.kill()  # it may wait for the helper, and for ever
+
     def _bury(self, live: _Live) -> None:
+        for helper in list(live.helpers):
+            while helper in live.helpers and helper.pipe.poll():
+                self._hear_helper(live, helper)
         _end(live.helpers)
         live.gone()
         self.working.remove(live)

@@ -1,9 +1,13 @@
-"""Which of the processes that train together one is; plain values, so that it can travel."""
+"""What is known of processes that train together before there is one: plain values, no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+
+class LostTeamError(RuntimeError):
+    """The processes cannot go on together. No error of a setting: a search ends with it."""
 
 
 @dataclass(frozen=True)

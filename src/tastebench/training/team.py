@@ -28,17 +28,13 @@ from torch import Tensor, distributed
 from typing_extensions import override
 
 from tastebench.errors import UsageError
-from tastebench.training.seat import Seat
+from tastebench.training.seat import LostTeamError, Seat
 
 PATIENCE = timedelta(days=7)
 """How long one waits for another. Long: the first validates while the others wait, and one that is
 gone is noticed by whoever started them, and by its closed connections."""
 
 _POLL_SECONDS = 0.02
-
-
-class LostTeamError(RuntimeError):
-    """The processes cannot go on together. No error of a setting: a search ends with it."""
 
 
 @dataclass(eq=False)
