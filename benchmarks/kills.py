@@ -31,7 +31,7 @@ import yaml
 from tastebench.data.catalog import load_dataset
 from tastebench.data.prepare import Filters, prepare
 
-OF_THE_MOMENT = ("cost", "created", "environment", "tables")
+OF_THE_MOMENT = ("cost", "created", "environment", "tables", "sha256")
 RATES, EPOCHS = 10, 3
 
 
