@@ -63,7 +63,7 @@ class Vectors:
                 raise DataError(
                     "vectors are gone or damaged: their checksum is not the one that was saved",
                     where=str(file),
-                    fix="delete this file and run again with --redo failed: shards that are kept stay",
+                    fix="delete this file and run again with --redo failed: kept shards stay",
                 )
 
     def write(self, path: Path) -> None:
