@@ -93,10 +93,10 @@ def left_in(root: Path) -> Counter[str]:
 
 
 def is_of_no_reader(path: str) -> bool:
-    """Half-made files, the empty ones that locks are taken on, the state of a finished run."""
+    """Half-made files, and the empty ones that locks are taken on."""
     parts = path.split("/")
     half_made = any(part.startswith(".tmp-") for part in parts)
-    return half_made or parts[-1].endswith(".lock") or parts[:2] == ["results", ".work"]
+    return half_made or parts[-1].endswith(".lock")
 
 
 def check(whole: Went, again: Went, event: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from tastebench.build.codes import CODES
-from tastebench.files import hash_json, read_json, write_json
+from tastebench.files import hash_json, read_sealed, write_sealed
 from tastebench.items.semantic_ids.methods import settings_of
 from tastebench.items.semantic_ids.recipe import CodeRecipe
 from tastebench.ragged import Ragged
@@ -95,7 +95,7 @@ class MadeCodes(BaseModel):
     @classmethod
     def read(cls, path: Path) -> MadeCodes:
         """Reads what `do_codes` wrote."""
-        return cls.model_validate(read_json(path))
+        return cls.model_validate(read_sealed(path))
 
     def load(self, dataset: Dataset) -> np.ndarray:
         """The codes, int64 `[n_items, width]`, -1 after the end of a shorter path.
@@ -117,6 +117,8 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
     limits.announce_threads(job.threads)
     dataset = load_dataset(job.dataset)
     vectors = None if job.vectors is None else Vectors.read(job.vectors)
+    if vectors is not None:
+        vectors.check()
     began = time.perf_counter()
     with limits.threads(job.threads):
         artefact = make_codes(
@@ -140,7 +142,7 @@ def do_codes(job: CodesJob, around: Surroundings) -> None:
             quality=artefact.about["quality"],
         ),
     )
-    write_json(job.result, made.model_dump(mode="json"))
+    write_sealed(job.result, made.model_dump(mode="json"))
 
 
 def taken_in(dataset: Dataset, protocol: TaskProtocol) -> np.ndarray:

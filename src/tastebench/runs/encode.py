@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tastebench.contracts import Encoder, Role
+from tastebench.errors import DataError
 from tastebench.files import atomic_file, hash_json
 from tastebench.lm.endpoint import RemoteError
 from tastebench.runs import latency, limits, store
@@ -88,8 +89,11 @@ class EncodeJob:
         """Whether an earlier plan left its vectors, and they are still there."""
         if self.revision is None or not self.result.is_file():
             return False
-        vectors = Vectors.read(self.result)
-        return all(f is None or f.is_file() for f in (vectors.items, vectors.queries))
+        try:
+            Vectors.read(self.result).check()
+        except DataError:  # damaged or gone: the step finds the shards that are whole
+            return False
+        return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -224,6 +224,9 @@ class _Execution(Listener):
         self.broken: dict[Path, Failure] = {}
 
     def carry_out(self) -> None:
+        for key, record in self.todo.finished.items():
+            if record.status == "ok":  # of a process that was killed at its very end
+                outputs.clear(store.work_folder(self.options.out, key))
         to_encode = [job for job in self.encode_jobs.values() if not job.is_done()]
         to_code = {job.result: job for job in self.codes_jobs.values() if not job.is_done()}
         foreign = [job for job in to_encode if job.encoder not in self.objects.encoders]
