@@ -129,7 +129,7 @@ def test_check_reads_everything_and_says_what_leaks(shop: list[str], home: Path)
     for name in ("my-shop", str(folder)):
         error = run("check", name).exception
         assert isinstance(error, DataError)
-        assert "not those that were saved" in error.what
+        assert "not the one that was saved" in error.what
 
 
 def test_check_counts_a_benchmarks_dataset_beside_what_is_published(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tastebench.data.catalog import datasets_folder
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, ProtocolError, UsageError
-from tastebench.files import hash_file
+from tastebench.files import hash_file, read_sealed, write_sealed
 from tastebench.runs.execute import Options, Todo, carry_out, look
 from tastebench.runs.lock import Lock, hold, locked
 from tastebench.runs.plan import make_plan
@@ -112,6 +112,10 @@ def test_values_changed_in_place_are_found_though_the_dataset_still_says_its_fin
     table = datasets_folder() / "tiny" / "items.parquet"
     changed = pl.read_parquet(table).with_columns(title=pl.lit("other"))
     changed.write_parquet(table)
+    about = table.with_name("dataset.json")
+    said = read_sealed(about)
+    said["files"][table.name] = hash_file(table)
+    write_sealed(about, said)
     again = todo(tmp_path)
     assert again.gathered.resources.datasets["tiny"].fingerprint == tiny.fingerprint
     with pytest.raises(ProtocolError, match=f"dataset tiny is .*, locked is {tiny.fingerprint}"):

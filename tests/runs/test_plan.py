@@ -127,3 +127,18 @@ def test_texts_may_be_several_and_encoders_bring_their_controls() -> None:
     assert plan.encoder_controls == ("random",)
     with pytest.raises(UsageError, match="text_recipe names title more than once"):
         make_plan({"name": "s", "datasets": "shop", "text_recipe": ["title", "title"]})
+
+
+def test_what_is_merged_may_be_set_anew(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        """name: merged
+datasets: [storefront]
+recommenders:
+  - {name: sasrec, params: &base {layers: 1, hidden_size: 32}}
+  - {name: sasrec, params: {<<: *base, layers: 2}}
+"""
+    )
+    one, other = (choice.params for choice in load_plan(path).recommenders or ())
+    assert one == {"layers": 1, "hidden_size": 32}
+    assert other == {"layers": 2, "hidden_size": 32}

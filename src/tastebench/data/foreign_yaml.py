@@ -6,6 +6,7 @@ and dates may be none. What a text comes to with its aliases written out is coun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -15,12 +16,18 @@ MOST_NODES = 100_000
 """Keys and values, aliases written out."""
 
 
-def read_yaml(text: str, loader: type[yaml.SafeLoader]) -> tuple[Any, yaml.Node | None]:
-    """The value of a text, and the node it was made of; both None where it says nothing.
+def read_yaml(
+    text: str,
+    loader: type[yaml.SafeLoader],
+    look: Callable[[yaml.Node], None] = lambda node: None,
+) -> Any:
+    """The value of a text; None where it says nothing.
 
     Args:
         text: One document.
         loader: Of the safe ones, which make no objects but those of YAML.
+        look: Shown the nodes as they were written: making a value of them writes out what is merged
+            (`<<`), after which a key that was set anew stands there twice.
 
     Raises:
         YAMLError: It is not YAML, is too large or nested too deep, or has a value that cannot be.
@@ -34,9 +41,10 @@ def read_yaml(text: str, loader: type[yaml.SafeLoader]) -> tuple[Any, yaml.Node 
         reading = loader(text)
         node = reading.get_single_node()
         if node is None:
-            return None, None
+            return None
         _Size().count(node)
-        return reading.construct_document(node), node
+        look(node)
+        return reading.construct_document(node)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deep") from None
     except (ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:

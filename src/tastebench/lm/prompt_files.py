@@ -69,7 +69,7 @@ def _parsed(form: type[P], where: str, text: str, like: str) -> P:
         }
 
     try:
-        return form.model_validate(read_yaml(text, SafeWords)[0])
+        return form.model_validate(read_yaml(text, SafeWords))
     except (yaml.YAMLError, ValidationError) as error:
         raise DataError(
             f"this is no prompt: {_first(error)}",

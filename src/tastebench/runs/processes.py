@@ -37,6 +37,7 @@ Target = Callable[[Any, Surroundings], None]
 """What a process does; importable, and its argument can be pickled."""
 
 PARKED_PER_WORKER = 2
+LAST_WORDS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -245,8 +246,10 @@ class _Crew:
         live.process.kill()  # it may wait for the helper, and for ever
 
     def _bury(self, live: _Live) -> None:
+        # One that lost another may be heard of before the other has said why it went.
+        lost = live.failure is not None and live.failure.kind == LostTeamError.__name__
         for helper in list(live.helpers):
-            while helper in live.helpers and helper.pipe.poll():
+            while helper in live.helpers and helper.pipe.poll(LAST_WORDS_SECONDS if lost else 0):
                 self._hear_helper(live, helper)
         _end(live.helpers)
         live.gone()

@@ -33,16 +33,14 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
     Raises:
         UsageError: It is not YAML, is too large, or a mapping names a key twice.
     """
+    lines: Lines = {}
     try:
-        value, node = read_yaml(text, _Loader)
+        value = read_yaml(text, _Loader, lambda node: _walk(node, (), lines, where))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UsageError(f"not valid YAML: {problem}", where=place) from error
-    lines: Lines = {}
-    if node is not None:
-        _walk(node, (), lines, where)
     return value, lines
 
 
