@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from io import StringIO
 
 from rich.console import Console
 from rich.text import Text
 
 from tastebench.board import figures
-from tastebench.board.compare_model import CORRECTIONS, Adjusted, Compared, Outcome
+from tastebench.board.compare_model import CORRECTIONS, Compared, Line, Outcome
 from tastebench.board.compare_verdict import SURE, p_value
 from tastebench.board.layout import Block, Symbols, TextColumn, flow
 from tastebench.board.render import FILE_WIDTH, print_block, symbols_for
 from tastebench.board.significance import Paired
 
 _TITLE_WIDTH = 40
-
-
-@dataclass(frozen=True)
-class _Line:
-    """What stands in one line of a table."""
-
-    name: str
-    a: float
-    b: float
-    paired: Paired | None
-    adjusted: Adjusted | None
-    seeds: str = ""
 
 
 def to_json(found: Compared) -> str:
@@ -45,7 +33,7 @@ def print_comparison(found: Compared, console: Console) -> None:
     for letter, name in (("A", found.a), ("B", found.b)):
         console.print(Text(f"{letter} = {name}"), highlight=False)
     lines = [
-        _Line(
+        Line(
             name=f"{t.place} {t.column.metric}",
             a=t.mean_a,
             b=t.mean_b,
@@ -73,13 +61,13 @@ def as_text(found: Compared) -> str:
     return file.getvalue().rstrip()
 
 
-def _print(found: Compared, lines: Sequence[_Line], symbols: Symbols, console: Console) -> None:
+def _print(found: Compared, lines: Sequence[Line], symbols: Symbols, console: Console) -> None:
     names = TextColumn(("",), tuple(Text(line.name) for line in lines), left=True)
     for block in flow([names], names, _columns(found, lines, symbols), console.width):
         print_block(block, console, [""] * len(lines))
 
 
-def _columns(found: Compared, lines: Sequence[_Line], symbols: Symbols) -> Iterator[Block]:
+def _columns(found: Compared, lines: Sequence[Line], symbols: Symbols) -> Iterator[Block]:
     """The scores with their difference, the p-values, and sizes."""
     both = [line.paired for line in lines]
     yield [
@@ -125,7 +113,7 @@ def _half(low: float | None, high: float | None, symbols: Symbols) -> str:
     return f"{symbols.pm}{half}" if half else ""
 
 
-def _difference(found: Compared, line: _Line, symbols: Symbols) -> Text:
+def _difference(found: Compared, line: Line, symbols: Symbols) -> Text:
     """With half its interval; bold, or marked, where it is sure."""
     if line.paired is None:
         return Text(figures.MISSING)
@@ -149,7 +137,7 @@ def _print_segments(found: Compared, test: Outcome, symbols: Symbols, console: C
     console.print()
     console.print(Text(f"{test.place} {test.column.metric} by segment", style="italic"))
     lines = [
-        _Line(
+        Line(
             name=f"{one.by} {one.label}",
             a=one.paired.mean_a,
             b=one.paired.mean_b,

@@ -182,6 +182,24 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One test as a line of a table: a column of the board, or the units of a segment in it.
+
+    Attributes:
+        seeds: Of both, in words.
+        segment: It is of some units only.
+    """
+
+    name: str
+    a: float
+    b: float
+    paired: Paired | None
+    adjusted: Adjusted | None
+    seeds: str = ""
+    segment: bool = False
+
+
+@dataclass(frozen=True)
 class Compared:
     """Two rows of a board, column by column.
 

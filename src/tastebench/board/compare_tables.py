@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from tastebench.board import figures, latex
 from tastebench.board.compare_forms import legend
-from tastebench.board.compare_model import CORRECTIONS, Adjusted, Compared
+from tastebench.board.compare_model import CORRECTIONS, Adjusted, Compared, Line
 from tastebench.board.compare_verdict import SURE, p_value
 from tastebench.board.export import plain
 from tastebench.board.layout import RICH
@@ -26,18 +25,6 @@ CSV_HEAD = (
 _PAIRED = ("difference", "low", "high", "low_seeds", "high_seeds")
 _SIZES = ("p_wilcoxon", "effect", "wins", "ties", "losses", "detectable", "n")
 _HEADS = ("", "A", "B", "A - B", "p", "{correction}", "d", "A/=/B %", "shows", "n")
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One test: a column of the board, or the units of a segment in it."""
-
-    name: str
-    a: float
-    b: float
-    paired: Paired | None
-    adjusted: Adjusted | None
-    segment: bool = False
 
 
 def to_csv(found: Compared) -> str:
@@ -71,21 +58,21 @@ def _numbers(paired: Paired | None, adjusted: Adjusted | None) -> list[float | N
     ]
 
 
-def _lines(found: Compared) -> Iterator[_Line]:
+def _lines(found: Compared) -> Iterator[Line]:
     """All tests, a column's segments behind it."""
     for test in found.tests:
         name = f"{test.place} {test.column.metric}"
-        yield _Line(name, test.mean_a, test.mean_b, test.paired, test.adjusted)
+        yield Line(name, test.mean_a, test.mean_b, test.paired, test.adjusted)
         for one in test.segments:
             means = one.paired.mean_a, one.paired.mean_b
-            yield _Line(f"{one.by} {one.label}", *means, one.paired, one.adjusted, segment=True)
+            yield Line(f"{one.by} {one.label}", *means, one.paired, one.adjusted, segment=True)
 
 
-def _sure(found: Compared, line: _Line) -> bool:
+def _sure(found: Compared, line: Line) -> bool:
     return line.adjusted is not None and line.adjusted.by(found.correction) < SURE
 
 
-def _rest(found: Compared, line: _Line) -> list[str]:
+def _rest(found: Compared, line: Line) -> list[str]:
     """p-values, effect, shares, what could be shown, units; empty where there are none."""
     both, adjusted = line.paired, line.adjusted
     p = [] if adjusted is None else [adjusted.p, adjusted.by(found.correction)]
@@ -129,7 +116,7 @@ def to_markdown(found: Compared) -> str:
     )
 
 
-def _difference(found: Compared, line: _Line) -> str:
+def _difference(found: Compared, line: Line) -> str:
     if line.paired is None:
         return figures.MISSING
     shown = f"{line.paired.difference:+.4f}"
@@ -186,7 +173,7 @@ def _latex_notes(found: Compared) -> Sequence[str]:
     ]
 
 
-def _latex_difference(found: Compared, line: _Line) -> str:
+def _latex_difference(found: Compared, line: Line) -> str:
     if line.paired is None:
         return latex.MISSING
     shown = f"{line.paired.difference:+.4f}"
