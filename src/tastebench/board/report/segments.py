@@ -13,6 +13,7 @@ from tastebench.board.model import Board, Column
 from tastebench.board.report.column import Drawn
 from tastebench.board.report.conclusion import place
 from tastebench.board.report.spec import Picture, inline, picture
+from tastebench.board.tables import UNITS, read_table
 from tastebench.metrics.interval import bootstrap
 from tastebench.tasks.evaluate import HISTORY_LABELS, POPULARITY_LABELS
 
@@ -53,11 +54,9 @@ def segments(entry: Entry, group: str | None) -> dict[str, np.ndarray]:
     """
     import polars as pl
 
-    if entry.folder is None:
+    table = read_table(entry, UNITS)
+    if table is None:
         return {}
-    path = entry.folder / "per_user.parquet"
-    entry.record.check_table(path)
-    table = pl.read_parquet(path)
     table = table if group is None else table.filter(pl.col("group") == group)
     apart = (table.columns[0], "group")
     names = [name for name, kind in table.schema.items() if kind == pl.String]
