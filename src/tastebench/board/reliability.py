@@ -15,10 +15,12 @@ from tastebench.board.figures import number
 from tastebench.board.load import Loaded
 from tastebench.board.model import Board
 from tastebench.board.names import group_cells
+from tastebench.board.tables import read_table
 from tastebench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import altair as alt
+    import polars as pl
 
 _PANEL = 170  # pixels
 _COLUMNS = 4
@@ -108,32 +110,26 @@ def _panels(loaded: Loaded, board: Board) -> tuple[list[_Panel], list[str]]:
 
 def _panel(name: str, cell: Cell) -> _Panel | None:
     """A row on a dataset; None where there is no table, or nothing in it."""
-    folder = cell.entries[0].folder
-    if folder is None or not (folder / _TABLE).is_file():
+    table = read_table(cell.entries[0], _TABLE)
+    if table is None:
         return None
-    cell.record.check_table(folder / _TABLE)
-    points = list(_points(folder / _TABLE))
+    if not set(_NEEDED) <= set(table.columns):
+        raise DataError(
+            f"unreadable table: it lacks {', '.join(sorted(set(_NEEDED) - set(table.columns)))}",
+            where=f"{cell.entries[0].folder}/{_TABLE}",
+            fix="remove its folder and run the plan again: everything else is kept",
+        )
+    points = list(_points(table))
     ece = cell.record.metrics.get("ece")
     known = None if ece is None else ece.mean
     return _Panel(name, cell.record.spec.dataset, points, known) if points else None
 
 
-def _points(path: Path) -> Iterator[dict[str, float]]:
-    """The bins with rows.
-
-    Raises:
-        DataError: The table cannot be read.
-    """
+def _points(table: pl.DataFrame) -> Iterator[dict[str, float]]:
+    """The bins with rows."""
     import polars as pl
 
-    try:
-        table = pl.read_parquet(path, columns=list(_NEEDED)).cast(pl.Float64)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"unreadable table: {error}",
-            where=str(path),
-            fix="remove its folder and run the plan again: everything else is kept",
-        ) from error
+    table = table.select(pl.col(_NEEDED).cast(pl.Float64))
     for one in table.iter_rows(named=True):
         if one["rows"] and not any(one[name] is None or math.isnan(one[name]) for name in _NEEDED):
             yield one
