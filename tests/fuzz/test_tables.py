@@ -325,6 +325,13 @@ def test_a_footer_read_by_hand_agrees_with_what_was_written(tmp_path: Path) -> N
     assert 0.9 * path.stat().st_size < pages < path.stat().st_size
 
 
+def test_a_footer_whose_row_group_has_no_columns_is_refused() -> None:
+    # Found by tools/fuzz.py: field 4, a list of one struct that ends at once, and the end.
+    footer = b"\x49\x1c\x00\x00"
+    with pytest.raises(pl.exceptions.ComputeError, match="no Parquet"):
+        foreign.check_parquet(footer + bytes([len(footer), 0, 0, 0]) + b"PAR1")
+
+
 def test_deep_json_is_told_as_such(tmp_path: Path, quick: Any) -> None:
     lines, array = tmp_path / "a.jsonl", tmp_path / "a.json"
     lines.write_bytes(b'{"item_id": "i1"}\n' + b'{"a":' * 50_000 + b"\n")

@@ -133,7 +133,7 @@ def check_parquet(source: Path | bytes, most: int | None = None) -> None:
     most = free_memory() if most is None else most
     try:
         size = _declared(_footer(source))
-    except (ValueError, IndexError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise pl.exceptions.ComputeError(f"it is no Parquet file: {_told(error)}") from error
     if size > most:
         raise pl.exceptions.ComputeError(
