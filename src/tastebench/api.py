@@ -173,7 +173,8 @@ def run(  # noqa: PLR0913 - one argument an option
             by `as_encoder` and `as_recommender`; they run in this process, one at a time.
         out: Folder for the records.
         workers: Runs at a time; None takes what the machine offers. Changes no number.
-        redo: `missing` does what has no record, `failed` also what failed, `all` everything.
+        redo: `missing` does what has no record, `failed` also what failed, `all` everything. What
+            was interrupted or killed goes on from its last state, but with `all`.
         limit: Ask at most so many users or queries; such results are partial and on no board.
         progress: Say on standard error what is going on.
         track: Also send every run that ends to the MLflow server of this address; `mlflow` takes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,12 @@ from tastebench.data.catalog import datasets_folder
 from tastebench.data.dataset import Dataset
 from tastebench.errors import DataError, DependencyError, UsageError
 from tastebench.runs import store
-from tastebench.runs.record import Record
+from tastebench.runs.execute import Options, Redo, _Execution, look
+from tastebench.runs.gather import Objects
+from tastebench.runs.place import place_of
+from tastebench.runs.plan import make_plan
+from tastebench.runs.record import KILLED, Failure, Record
+from tastebench.runs.watch import Watcher
 
 CHEAP: dict[str, Any] = {
     "name": "study",
@@ -161,6 +167,36 @@ def test_what_is_finished_stays_and_redo_says_what_does_not(tiny: Dataset, tmp_p
     assert all(marked(tmp_path, r) for r in run(plan, tmp_path, redo="failed").records)
     assert not any(marked(tmp_path, r) for r in run(plan, tmp_path, redo="all").records)
     assert len(created) == 2
+
+
+def test_what_was_killed_goes_on_and_what_failed_begins_afresh(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    plan = {**CHEAP, "recommenders": ["popularity", "ease", "random", "item-knn"]}
+    fine, broken, killed, missing = run(plan, tmp_path).records
+    for record, kind in ((broken, "DataError"), (killed, KILLED)):
+        error = Failure(kind=kind, what="it ended")
+        folder = store.folder_of(tmp_path, record)
+        record.model_copy(update={"status": "failed", "error": error}).write(folder)
+    shutil.rmtree(store.folder_of(tmp_path, missing))
+
+    def looked(redo: Redo) -> tuple[set[str], set[str]]:
+        todo = look(make_plan(plan), Options(out=tmp_path, redo=redo))
+        return {run.spec_hash for run in todo.open}, set(todo.afresh)
+
+    again = {record.spec_hash for record in (broken, killed, missing)}
+    assert looked("missing") == ({missing.spec_hash}, set())
+    assert looked("failed") == (again, {broken.spec_hash})
+    assert looked("all") == (again | {fine.spec_hash},) * 2
+    states = []
+    for record in (broken, killed):
+        states.append(store.work_folder(tmp_path, record.spec_hash) / "fit" / "state")
+        states[-1].parent.mkdir(parents=True)
+        states[-1].touch()
+    todo = look(make_plan(plan), Options(out=tmp_path, redo="failed"))
+    with place_of(None, 1, 1) as place:
+        _Execution(todo, Objects(), Watcher(), place)
+        assert [state.exists() for state in states] == [False, True]
 
 
 def mark(root: Path, record: Record) -> Path:

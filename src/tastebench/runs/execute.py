@@ -33,7 +33,7 @@ from tastebench.runs.place import (
 )
 from tastebench.runs.plan import Plan
 from tastebench.runs.processes import Listener, Need, Work
-from tastebench.runs.record import Failure, Record
+from tastebench.runs.record import KILLED, Failure, Record
 from tastebench.runs.remote_cost import remote_costs
 from tastebench.runs.watch import Watcher
 from tastebench.runs.worker import do_run
@@ -48,7 +48,8 @@ class Options:
     Attributes:
         out: Folder of the records.
         workers: Runs at a time; None takes what the machine offers.
-        redo: `missing` runs what has no record, `failed` also what failed, `all` everything.
+        redo: `missing` runs what has no record, `failed` also what failed, `all` everything. What
+            was interrupted or killed goes on from its last state, but with `all`.
         limit: Ask at most so many users or queries; such results are partial and on no board.
         tolerate: Leave encoders out that cannot be had here.
         on: A cluster that does the work: `ray`, `ray://HOST:PORT`; None is this machine.
@@ -72,6 +73,7 @@ class Todo:
     Attributes:
         runs: All runs of the plan.
         finished: Records that are there and stay, by spec hash.
+        afresh: Spec hashes of what is done again from its beginning, whatever state it has kept.
         notes: What the plan names and cannot do, and what is left out.
         missing: What it needs and is not here.
     """
@@ -81,6 +83,7 @@ class Todo:
     gathered: Gathered
     runs: tuple[Run, ...]
     finished: dict[str, Record] = field(default_factory=dict)
+    afresh: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     missing: tuple[Missing, ...] = ()
 
@@ -107,18 +110,21 @@ def look(
     expansion = Expansion((), ())
     if gathered.plan.datasets:
         expansion = expand(gathered.plan, gathered.resources, options.limit)
-    finished = {}
+    finished, afresh = {}, set()
     for run in expansion.runs:
         folder = store.record_folder(options.out, plan.name, run.spec, run.spec_hash)
         record = store.find_record(folder)
         if record is not None and _stays(record, run, options.redo):
             finished[run.spec_hash] = record
+        elif _begins_afresh(record, run, options.redo):
+            afresh.add(run.spec_hash)
     return Todo(
         plan=plan,
         options=options,
         gathered=gathered,
         runs=expansion.runs,
         finished=finished,
+        afresh=frozenset(afresh),
         notes=(*expansion.notes, *_not_kept(plan, finished)),
         missing=gathered.missing,
     )
@@ -128,6 +134,13 @@ def _stays(record: Record, run: Run, redo: Redo) -> bool:
     if redo == "all" or run.volatile:
         return False
     return record.status == "ok" or redo == "missing"
+
+
+def _begins_afresh(record: Record | None, run: Run, redo: Redo) -> bool:
+    """Whether what a run has kept is thrown away; what was killed goes on from it."""
+    if redo == "all" or run.volatile:
+        return True
+    return record is not None and (record.error is None or record.error.kind != KILLED)
 
 
 def _not_kept(plan: Plan, finished: Mapping[str, Record]) -> tuple[str, ...]:
@@ -333,7 +346,7 @@ class _Execution(Listener):
             meter=_meter(self.plan),
             keep_models=self.plan.keep_models,
         )
-        if self.options.redo != "missing" or run.volatile:
+        if run.spec_hash in self.todo.afresh:
             outputs.clear(job.work)
         return job
 

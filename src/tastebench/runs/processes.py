@@ -30,7 +30,7 @@ from typing import Any
 from tastebench import files
 from tastebench.runs.compose import explain
 from tastebench.runs.job import Surroundings
-from tastebench.runs.record import Failure
+from tastebench.runs.record import KILLED, Failure
 from tastebench.training.seat import LostTeamError
 
 Target = Callable[[Any, Surroundings], None]
@@ -115,7 +115,7 @@ class _Live:
         self.process.join()
         self.pipe.close()
         if not self.finished and self.failure is None:
-            self.failure = Failure(kind="Killed", what=_cause(self.process.exitcode))
+            self.failure = Failure(kind=KILLED, what=_cause(self.process.exitcode))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from tastebench.runs.energy import Energy
 from tastebench.runs.spec import RunSpec
 
 SCHEMA_VERSION = 1
+KILLED = "Killed"
+"""The kind of failure of a run whose process was ended from outside; what it kept is still good."""
 
 
 class _Part(BaseModel):

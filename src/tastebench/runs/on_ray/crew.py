@@ -13,7 +13,7 @@ from tastebench.errors import DataError
 from tastebench.runs.on_ray.board import News
 from tastebench.runs.on_ray.unit import do_unit
 from tastebench.runs.processes import Listener, Work
-from tastebench.runs.record import Failure
+from tastebench.runs.record import KILLED, Failure
 
 if TYPE_CHECKING:
     from tastebench.runs.on_ray.cluster import Cluster
@@ -126,13 +126,13 @@ class Crew:
         except exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except exceptions.RayError as error:
-            live.failure = Failure(kind="Killed", what=_cause(error))
+            live.failure = Failure(kind=KILLED, what=_cause(error))
             self.cluster.board.leave.remote(live.unit)
 
     def _close(self, reference: Any, live: _Live) -> None:
         del self.live[reference], self.by_unit[live.unit]
         key, failure = live.work.key, live.failure
-        if failure is not None and failure.kind == "Killed":
+        if failure is not None and failure.kind == KILLED:
             if live.attempt < ATTEMPTS:
                 again = f"{failure.what}; again, {live.attempt + 1} of {ATTEMPTS}"
                 if not live.started:
