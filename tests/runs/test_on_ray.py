@@ -73,6 +73,14 @@ def sleep(path, around):
     time.sleep(600)
 
 
+def sleep_once(path, around):
+    first = not Path(path).exists()
+    Path(path).write_text(str(os.getpid()))
+    if first:
+        around.tell("sleeping")
+        time.sleep(600)
+
+
 def environment(path, around):
     names = ("OPENAI_API_KEY", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
     Path(path).write_text(" ".join(os.environ.get(name, "none") for name in names))
@@ -330,6 +338,49 @@ def test_cancelling_leaves_nothing_running(work: Make, tmp_path: Path) -> None:
     with connect("ray") as cluster:
         cluster.run_all([work("after", "write")], None, diary)
     assert diary.failures == {"after": None}
+
+
+@pytest.fixture
+def larger(ray_cluster: Any) -> Iterator[Callable[[], Any]]:
+    """Adds nodes of two cores, which the other tests do not have."""
+    added: list[Any] = []
+
+    def add() -> Any:
+        added.append(ray_cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20))
+        return added[-1]
+
+    yield add
+    for node in added:
+        if node in ray_cluster.worker_nodes:
+            ray_cluster.remove_node(node)
+
+
+def test_what_is_lost_with_its_node_is_done_on_another_or_not_waited_for(
+    ray_cluster: Any, larger: Callable[[], Any], work: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [larger()]
+
+    class Loses(Diary):
+        """Its node goes when the work is at its longest, and another takes its place at first."""
+
+        @override
+        def said(self, key: str, text: str) -> None:
+            super().said(key, text)
+            if text == "sleeping":
+                if key == "lost":
+                    nodes.append(larger())
+                ray_cluster.remove_node(nodes.pop(0), allow_graceful=False)
+
+    monkeypatch.setattr("tastebench.runs.on_ray.crew.QUIET_SECONDS", 1.0)
+    diary, need = Loses(), Need(cores=2)
+    with connect("ray") as cluster:
+        cluster.run_all([work("lost", "sleep_once", need=need)], 1, diary)
+        with pytest.raises(DataError, match="no node of the cluster is left that has 2 cores"):
+            cluster.run_all([work("gone", "sleep", need=need)], 1, diary)
+    again = "its node was lost; again, 2 of 3"
+    assert diary.of("lost") == ["started", "sleeping", again, "started", "ended"]
+    assert diary.of("gone") == ["started", "sleeping", again]
+    assert diary.failures == {"lost": None}
 
 
 def test_keys_reach_the_workers_and_no_log(
