@@ -26,6 +26,7 @@ from tastebench.errors import DataError, UsageError
 
 FrameT = TypeVar("FrameT")
 Side = Literal["user", "item"]
+_SIDES = ("user_id", "item_id")
 
 
 class Core(NamedTuple):
@@ -63,9 +64,10 @@ def k_core(
     Args:
         interactions: With user_id and item_id.
         k: Interactions that every user and item has at least.
-        computed: Carries out the plan of a lazy frame between passes, so that plans do not pile up;
-            None for Polars' memory, or on Spark a checkpoint: a reliable one where a folder for
-            them is set, else one that is lost with its executor.
+        computed: Carries out the plan of a lazy frame: of the users and items that a pass drops,
+            then of what it leaves, so that plans do not pile up; None for Polars' memory, or on
+            Spark a checkpoint: a reliable one where a folder for them is set, else one that is
+            lost with its executor.
 
     Raises:
         UsageError: `k` is below 1.
@@ -77,7 +79,7 @@ def k_core(
         core, passes = _core(frame, k, lambda f: nw.from_native(carry_out(f.to_native())))
         return Core(core.to_native(), passes)
     # Texts as codes count twice as fast, and only positions are carried along.
-    sides = frame.select("user_id", "item_id")
+    sides = frame.select(*_SIDES)
     texts = [name for name, dtype in sides.schema.items() if dtype == nw.String]
     coded = sides.with_columns(nw.col(*texts).cast(nw.Categorical)) if texts else sides
     core, passes = _core(coded.with_row_index("_position"), k, lambda f: f)
@@ -85,27 +87,37 @@ def k_core(
 
 
 def _core(frame: Any, k: int, computed: Callable[[Any], Any]) -> tuple[Any, int]:
-    rows, passes = count_rows(frame), 0
+    passes = 0
     while True:
-        frame = computed(_without_weak(frame, k))
-        left, rows = rows, count_rows(frame)
         passes += 1
-        if left == rows:
+        in_memory = isinstance(frame, nw.DataFrame)
+        left = _strong(frame, k) if in_memory else _strong_lazily(frame, k, computed)
+        if left is None:
             return frame, passes
+        frame = left
 
 
-def _without_weak(frame: Any, k: int) -> Any:
-    """One pass: without the users and items that have fewer than `k` interactions."""
-    sides = ("user_id", "item_id")
-    if isinstance(frame, nw.DataFrame):
-        return frame.filter(*(nw.len().over(side) >= k for side in sides))
-    # Counting moves counts and no rows, and the weak of a later pass are few enough to be sent to
-    # where the rows are.
-    strong = frame
-    for side in sides:
+def _strong(frame: nw.DataFrame[Any], k: int) -> nw.DataFrame[Any] | None:
+    """Without the users and items that have fewer than `k` interactions; None if all have."""
+    strong = frame.filter(*(nw.len().over(side) >= k for side in _SIDES))
+    return None if len(strong) == len(frame) else strong
+
+
+def _strong_lazily(frame: Any, k: int, computed: Callable[[Any], Any]) -> Any:
+    """The same of a lazy frame, carried out.
+
+    Counting moves counts and no rows. The weak are carried out by themselves, since then it is
+    known how few they are, and all but the first passes can send them to where the rows are.
+    """
+    weak = {}
+    for side in _SIDES:
         counts = frame.group_by(side).agg(nw.len().alias("_n"))
-        strong = strong.join(counts.filter(nw.col("_n") < k).select(side), on=side, how="anti")
-    return strong
+        weak[side] = computed(counts.filter(nw.col("_n") < k).select(side))
+    if not any(map(count_rows, weak.values())):
+        return None
+    for side, ids in weak.items():
+        frame = frame.join(ids, on=side, how="anti")
+    return computed(frame)
 
 
 def min_count(interactions: FrameT, side: Side, n: int) -> FrameT:

@@ -72,21 +72,23 @@ class Scratch:
         self.spark = spark
         self._folder = folder
         self._written = 0
-        self._step: Path | None = None
+        self._steps: dict[tuple[str, ...], Path] = {}
         self._last: tuple[DataFrame, int] | None = None
 
     def step(self, frame: DataFrame) -> tuple[DataFrame, int]:
-        """The frame with its plan carried out, and its rows; the step before is deleted.
+        """The frame with its plan carried out, and its rows.
 
-        Files rather than a checkpoint in memory: they outlive an executor.
+        Files rather than a checkpoint in memory: they outlive an executor, and say how large they
+        are. The step before with the same columns is deleted.
 
         Args:
-            frame: Made of the step before, or of files that stay.
+            frame: Made of the last step of some columns each, or of files that stay.
         """
         if self._last is not None and frame is self._last[0]:
             return self._last
         files, rows = self.write(frame)
-        before, self._step = self._step, files[0].parent
+        columns = tuple(frame.columns)
+        before, self._steps[columns] = self._steps.get(columns), files[0].parent
         if before is not None:
             shutil.rmtree(before)
         self._last = self.again(files, frame), rows
