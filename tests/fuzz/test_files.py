@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from tastebench.board.agreement import read_ranking
 from tastebench.board.load import Entry
-from tastebench.board.tables import read_table
 from tastebench.build.codes import make_codes
 from tastebench.data.card import DatasetCard
 from tastebench.data.dataset import Dataset
@@ -252,8 +251,8 @@ def test_a_bent_record(record: Path, bend: Callable[..., None]) -> None:
 def test_bent_tables_beside_a_record(record: Path, bend: Callable[..., None]) -> None:
     entry = Entry(Record.read(record / "record.json"), record)
     bend(record / "per_user.parquet", lambda: entry.units(["ndcg@10"]), few=60)
-    bend(record / "curves.parquet", lambda: read_table(entry, "curves.parquet"), few=40)
-    bend(record / "per_user.parquet", lambda: read_table(entry, "per_user.parquet", ["u1"]), few=40)
+    bend(record / "curves.parquet", lambda: entry.table("curves.parquet"), few=40)
+    bend(record / "per_user.parquet", lambda: entry.table("per_user.parquet", ["u1"]), few=40)
 
 
 def test_a_bent_ranking(tmp_path: Path, bend: Callable[..., None]) -> None:

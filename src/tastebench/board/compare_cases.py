@@ -11,7 +11,7 @@ from tastebench.board.compare_model import Person, Questions
 from tastebench.board.load import Entry
 from tastebench.board.model import Column
 from tastebench.board.significance import mcnemar
-from tastebench.board.tables import LISTS, read_table
+from tastebench.board.tables import LISTS
 from tastebench.build.printable import item_titles, printable, printed
 from tastebench.data.catalog import dataset_folder
 from tastebench.data.dataset import Dataset, is_dataset
@@ -120,7 +120,7 @@ def _lists(entry: Entry, ids: Sequence[str], titles: Titles) -> dict[str, tuple[
     """The first items that each unit was shown, of the first question about it."""
     import polars as pl
 
-    table = read_table(entry, LISTS, ids)
+    table = entry.table(LISTS, ids)
     if table is None or "item_id" not in table.columns:
         return {}
     unit, within = table.columns[0], next(c for c in ("question", "group") if c in table.columns)
@@ -152,7 +152,7 @@ def questions_of(column: Column, a: Entry, b: Entry) -> Questions | None:
     """
     if parse(column.metric).info.needs != "answers":
         return None
-    tables = [read_table(entry, LISTS) for entry in (a, b)]
+    tables = [entry.table(LISTS) for entry in (a, b)]
     mine, theirs = tables
     if mine is None or theirs is None or not {*_QUESTION, "scores", "status"} <= {*mine.columns}:
         return None

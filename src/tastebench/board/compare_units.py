@@ -15,7 +15,7 @@ from tastebench.board.compare_verdict import difference_that_matters
 from tastebench.board.load import Entry
 from tastebench.board.model import Column
 from tastebench.board.significance import Paired, benjamini_hochberg, holm, paired
-from tastebench.board.tables import UNITS, read_table
+from tastebench.board.tables import UNITS
 from tastebench.tasks.evaluate import HISTORY_LABELS, POPULARITY_LABELS
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _labels(entry: Entry, group: str | None) -> dict[str, pl.Series]:
     """
     import polars as pl
 
-    table = read_table(entry, UNITS)
+    table = entry.table(UNITS)
     assert table is not None
     table = table if group is None else table.filter(pl.col("group") == group)
     apart = (table.columns[0], "group")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tastebench.errors import DataError, UsageError
+from tastebench.board.tables import UNITS, read_table, told_as_broken
+from tastebench.errors import UsageError
 from tastebench.files import canonical_json
 from tastebench.runs.outputs import weight_column
 from tastebench.runs.record import Record
@@ -84,29 +85,23 @@ class Entry:
         """Which weights its encoder had; None where nothing was encoded or nobody can tell."""
         return self.record.fingerprints.get("encoder")
 
+    def table(self, name: str, units: Sequence[str] | None = None) -> pl.DataFrame | None:
+        """A table beside the record; see `tastebench.board.tables.read_table`."""
+        return read_table(self.record, self.folder, name, units)
+
     def units(self, metrics: Sequence[str]) -> Units | None:
         """What its units got; None where the table is gone.
 
         Raises:
             DataError: The table is broken.
         """
-        if self.folder is None or not (self.folder / "per_user.parquet").is_file():
-            return None
         import polars as pl
 
-        from tastebench.data.foreign import BROKEN, read_parquet
-
-        path = self.folder / "per_user.parquet"
-        self.record.check_table(path)
-        try:
-            table = read_parquet(path)
+        table = self.table(UNITS)
+        if table is None or self.folder is None:
+            return None
+        with told_as_broken(self.folder / UNITS):
             values = table.select(pl.col(metrics).cast(pl.Float64).fill_null(float("nan")))
-        except BROKEN as error:
-            raise DataError(
-                f"unreadable table: {error}",
-                where=str(path),
-                fix="remove its folder and run the plan again: everything else is kept",
-            ) from error
         ids = table.to_series(0).cast(pl.String)
         groups = table["group"] if "group" in table.columns else None
         weights = np.ones(values.shape)

@@ -15,7 +15,6 @@ from tastebench.board.figures import number
 from tastebench.board.load import Loaded
 from tastebench.board.model import Board
 from tastebench.board.names import group_cells
-from tastebench.board.tables import read_table
 from tastebench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _panels(loaded: Loaded, board: Board) -> tuple[list[_Panel], list[str]]:
 
 def _panel(name: str, cell: Cell) -> _Panel | None:
     """A row on a dataset; None where there is no table, or nothing in it."""
-    table = read_table(cell.entries[0], _TABLE)
+    table = cell.entries[0].table(_TABLE)
     if table is None:
         return None
     if not set(_NEEDED) <= set(table.columns):

@@ -13,7 +13,7 @@ from tastebench.board.load import Entry
 from tastebench.board.look import Wanted, find_entry, look_at
 from tastebench.board.look.asked import Item
 from tastebench.board.look.quiz import questions_about
-from tastebench.board.tables import LISTS, read_table
+from tastebench.board.tables import LISTS
 from tastebench.data.catalog import dataset_folder
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
@@ -274,7 +274,7 @@ def test_questions_with_what_each_model_answered(ran: Ran, shop: Dataset) -> Non
     folders = [ran("seqrec", name, "0123456", protocol=LAST_OUT) for name in ("one", "two")]
     for folder, answers in zip(folders, (["Tea", "Tea", "Tea"], [None, "Cup", "Tea"]), strict=True):
         table(answers).write_parquet(folder / "predictions.parquet")  # type: ignore[arg-type]
-    tables = [read_table(find_entry(folder), LISTS, ["anna"]) for folder in folders]
+    tables = [find_entry(folder).table(LISTS, ["anna"]) for folder in folders]
     first, second = questions_about([*tables, None])
     assert (first.number, first.kind, first.gold) == (1, "df", 1)
     assert first.options == ("Tea", "Cup [2J")

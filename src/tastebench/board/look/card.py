@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tastebench.board import figures
 from tastebench.board.load import Entry
-from tastebench.board.tables import CURVE, read_table
+from tastebench.board.tables import CURVE
 from tastebench.errors import TastebenchError, counted
 from tastebench.runs.record import Cost, Record
 from tastebench.tasks.protocol import TaskProtocol
@@ -61,7 +61,7 @@ def settings(record: Record) -> dict[str, Any]:
 
 def curve_of(entry: Entry) -> pl.DataFrame | None:
     """The training curve, a row an epoch; None where nothing was trained by epochs."""
-    table = read_table(entry, CURVE)
+    table = entry.table(CURVE)
     return table if table is not None and len(table) and "epoch" in table.columns else None
 
 

@@ -14,7 +14,7 @@ from tastebench.board.look.beside import Model, rivals_of
 from tastebench.board.look.calls import Calls, calls_of
 from tastebench.board.look.quiz import Question, questions_about
 from tastebench.board.look.whom import Unit, unit_of
-from tastebench.board.tables import LISTS, UNITS, read_table
+from tastebench.board.tables import LISTS, UNITS
 from tastebench.build.printable import printed
 from tastebench.data.questions.spec import KINDS
 from tastebench.errors import UsageError, counted, did_you_mean
@@ -122,7 +122,7 @@ def look_at(entry: Entry, wanted: Wanted) -> Look:
     source = source_of(entry.record, wanted.dataset)
     rivals = rivals_of(entry)
     models = (rivals.own, *rivals.others[: wanted.others])
-    tables = [read_table(model.entry, LISTS, [wanted.unit]) for model in models]
+    tables = [model.entry.table(LISTS, [wanted.unit]) for model in models]
     values = (unit.values, *(_values(model.entry, wanted.unit) for model in models[1:]))
     of_questions = entry.record.spec.task == _TASK_OF_QUESTIONS
     cases = source.cases(wanted.unit)
@@ -168,7 +168,7 @@ def _unit(entry: Entry, unit: str) -> tuple[Unit, str]:
     Raises:
         UsageError: It is not there, or there is no table.
     """
-    table = read_table(entry, UNITS, [unit])
+    table = entry.table(UNITS, [unit])
     if table is None:
         raise UsageError(
             "the table of values per unit is gone, so nothing is known of single ones",
@@ -178,7 +178,7 @@ def _unit(entry: Entry, unit: str) -> tuple[Unit, str]:
     what = table.columns[0].removesuffix("_id")
     if len(table):
         return unit_of(table.row(0, named=True)), what
-    everyone = read_table(entry, UNITS)
+    everyone = entry.table(UNITS)
     assert everyone is not None
     ids = everyone.to_series(0).cast(pl.String)
     near = ids.filter(ids.str.starts_with(unit[:1])) if len(ids) > _HINTS else ids
@@ -190,7 +190,7 @@ def _unit(entry: Entry, unit: str) -> tuple[Unit, str]:
 
 
 def _values(entry: Entry, unit: str) -> dict[str, float] | None:
-    table = read_table(entry, UNITS, [unit])
+    table = entry.table(UNITS, [unit])
     return unit_of(table.row(0, named=True)).values if table is not None and len(table) else None
 
 

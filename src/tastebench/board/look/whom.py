@@ -8,7 +8,7 @@ import numpy as np
 
 from tastebench.board.compare_model import pooled
 from tastebench.board.load import Entry
-from tastebench.board.tables import UNITS, read_table
+from tastebench.board.tables import UNITS
 from tastebench.build.printable import printed
 from tastebench.errors import DataError
 from tastebench.metrics.grammar import parse
@@ -62,7 +62,7 @@ def extremes(entry: Entry, worst: int, best: int) -> Extremes | None:
     Raises:
         DataError: The table of units is broken.
     """
-    table = read_table(entry, UNITS)
+    table = entry.table(UNITS)
     metric = _metric(entry)
     if table is None or metric is None:
         return None

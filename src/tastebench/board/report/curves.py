@@ -10,7 +10,7 @@ from tastebench.board.model import Board, Column
 from tastebench.board.report.column import Drawn
 from tastebench.board.report.conclusion import place
 from tastebench.board.report.spec import Picture, inline, picture
-from tastebench.board.tables import CURVE, read_table
+from tastebench.board.tables import CURVE
 
 MOST = 8
 """Lines of a chart: of the best rows that are trained by epochs."""
@@ -27,7 +27,7 @@ def curve(entry: Entry) -> list[tuple[int, float | None, float | None]]:
     Raises:
         DataError: The table is broken.
     """
-    table = read_table(entry, CURVE)
+    table = entry.table(CURVE)
     if table is None or "epoch" not in table.columns or not table["epoch"].dtype.is_integer():
         return []
     step = -(-table.height // POINTS)

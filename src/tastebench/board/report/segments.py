@@ -13,7 +13,7 @@ from tastebench.board.model import Board, Column
 from tastebench.board.report.column import Drawn
 from tastebench.board.report.conclusion import place
 from tastebench.board.report.spec import Picture, inline, picture
-from tastebench.board.tables import UNITS, read_table
+from tastebench.board.tables import UNITS
 from tastebench.metrics.interval import bootstrap
 from tastebench.tasks.evaluate import HISTORY_LABELS, POPULARITY_LABELS
 
@@ -54,7 +54,7 @@ def segments(entry: Entry, group: str | None) -> dict[str, np.ndarray]:
     """
     import polars as pl
 
-    table = read_table(entry, UNITS)
+    table = entry.table(UNITS)
     if table is None:
         return {}
     table = table if group is None else table.filter(pl.col("group") == group)
