@@ -181,7 +181,8 @@ def test_a_cell_leads_to_its_run_and_back(open_page: Open) -> None:
     assert "tastebench run results/demo/shop/search/dot-vector-minilm/" in body
     assert "Other runs of this row" in body
     page.keyboard.press("Escape")
-    assert page.locator("dialog[open]").count() == 0 and "#" not in page.url
+    page.wait_for_function("!location.hash")
+    assert page.locator("dialog[open]").count() == 0
 
 
 def test_a_run_has_an_address(open_page: Open) -> None:
@@ -220,7 +221,8 @@ def test_a_critical_difference_diagram_has_rows_in_their_order_and_bars(open_pag
     page = open_page()
     figure = page.locator("#t0 figure").nth(1)
     figure.locator("select").select_option(label="seqrec: ndcg@10")
-    figure.locator("svg [stroke-width='5']").first.wait_for(state="attached")  # rows that are level
+    page.wait_for_selector("figure[data-drawn=t0-order-3]")
+    assert figure.locator("svg [stroke-width='5']").count()  # rows that are level
     told = page.evaluate(
         """() => JSON.parse(document.getElementById("data").textContent)
           .charts["t0-order-3"].layer[1].encoding.y.scale.domain"""
@@ -234,8 +236,10 @@ def test_every_chart_draws_without_a_warning(open_page: Open) -> None:
     page = open_page()  # what is said on the console fails the test
     for figure in page.locator("#t0 figure").all():
         for choice in figure.locator("option").all():
-            figure.locator("select").select_option(choice.get_attribute("value"))
-            figure.locator("svg.marks").wait_for()
+            value = choice.get_attribute("value")
+            figure.locator("select").select_option(value)
+            page.wait_for_selector(f"figure[data-drawn='{value}']")
+            assert figure.locator("svg.marks").is_visible()
 
 
 def test_light_and_dark(open_page: Open) -> None:
