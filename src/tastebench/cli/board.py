@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tastebench.cli.options import (
+    AsJson,
+    AsLatex,
+    AsMarkdown,
+    Metric,
+    OneTask,
+    ResultsFolder,
+    RowBy,
+)
+
 if TYPE_CHECKING:
     from tastebench.board.ablation import Ablation
     from tastebench.board.load import Loaded
@@ -31,13 +41,11 @@ EXAMPLES = """Examples:
 
 
 def board(  # noqa: PLR0913, PLR0917 - one argument an option
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    folder: ResultsFolder,
+    json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="One line a row and column.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
-    latex: Annotated[
-        bool, typer.Option("--latex", help="A table for a paper, with booktabs.")
-    ] = False,
+    markdown: AsMarkdown = False,
+    latex: AsLatex = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -79,16 +87,9 @@ def board(  # noqa: PLR0913, PLR0917 - one argument an option
         float | None,
         typer.Option(min=0.1, metavar="SECONDS", help="--watch: between two looks (2)."),
     ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="NAME", help="Rank by this metric.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="NAME", help="Only this task's columns.")
-    ] = None,
-    row_by: Annotated[
-        str | None,
-        typer.Option("--row-by", metavar="WHAT", help="encoder, recommender or run."),
-    ] = None,
+    metric: Metric = None,
+    task: OneTask = None,
+    row_by: RowBy = None,
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Let protocols differ within a column, marked.")
     ] = False,

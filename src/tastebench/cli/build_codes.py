@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ def codes(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take and make nothing.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make semantic ids: an item as a short path of codes, items alike beginning alike.
 

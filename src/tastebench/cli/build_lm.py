@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be read and train nothing.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a small Qwen2 from nothing on item texts and histories of the train part.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tastebench.cli.data_import import BadRowsChoice
+from tastebench.cli.options import AsJson
 
 if TYPE_CHECKING:
     from tastebench.build.queries import Draft, Estimate
@@ -99,9 +100,7 @@ def queries(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take and ask nothing.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write search queries from reviews, the way Amazon-C4 was made: a dataset of its own.
 

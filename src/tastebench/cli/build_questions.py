@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def questions(  # noqa: PLR0913, PLR0917 - an option each
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Also copy the questions there."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make multiple-choice questions about users: what they did, do next, and like.
 

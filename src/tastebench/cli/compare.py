@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tastebench.cli.options import (
+    AsJson,
+    AsLatex,
+    AsMarkdown,
+    Metric,
+    OneTask,
+    ResultsFolder,
+    RowBy,
+)
 
 EXAMPLES = """Examples:
 
@@ -26,27 +35,18 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(  # noqa: PLR0913, PLR0917 - an option each
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    folder: ResultsFolder,
     a: Annotated[str, typer.Argument(metavar="A", help="A row, called as on the board.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another row.")],
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: AsJson = False,
     csv: Annotated[
         bool, typer.Option("--csv", help="One line a column of the board and segment.")
     ] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
-    latex: Annotated[
-        bool, typer.Option("--latex", help="A table for a paper, with booktabs.")
-    ] = False,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="NAME", help="Compare by this metric.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="NAME", help="Only this task's columns.")
-    ] = None,
-    row_by: Annotated[
-        str | None,
-        typer.Option("--row-by", metavar="WHAT", help="encoder, recommender or run."),
-    ] = None,
+    markdown: AsMarkdown = False,
+    latex: AsLatex = False,
+    metric: Metric = None,
+    task: OneTask = None,
+    row_by: RowBy = None,
     correction: Annotated[
         str,
         typer.Option(

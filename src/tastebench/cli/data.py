@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tastebench.cli.options import AsJson
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +22,6 @@ Raw = Annotated[
     Path | None,
     typer.Option("--raw", help="Folder with the original files, read instead of downloading."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 WIDTH = 100
 

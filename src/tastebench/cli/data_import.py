@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tastebench.cli.data_told import finish, say, shares, told_parts, understood
+from tastebench.cli.options import AsJson
 
 if TYPE_CHECKING:
     from tastebench.data.dataset import Dataset
@@ -49,7 +50,6 @@ class EngineChoice(StrEnum):
     spark = "spark"
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace a dataset of the same name.")]
 
 

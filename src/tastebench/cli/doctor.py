@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 EXAMPLES = """Examples:
@@ -68,7 +69,7 @@ def doctor(
         typer.Option("--older-than", metavar="90d", help="With --kind: not written to since."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at this machine: versions, devices, disk, extras; with --clean at what fills the disk.
 

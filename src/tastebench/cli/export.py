@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tastebench.cli.options import AsJson
+
 EXAMPLES = """Examples:
 
   tastebench run study.yaml --keep-models
@@ -37,9 +39,7 @@ def export(
     users: Annotated[
         bool, typer.Option("--users/--no-users", help="With ids and vectors of the users.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a record's recommender as files: ids, vectors, codes and weights, no pickle.
 

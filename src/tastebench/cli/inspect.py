@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - an option each
             help="Records: at most so many items a list (10). Questions: so many a kind (1).",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look into a record, user by user, or into an artefact: codes, questions.
 

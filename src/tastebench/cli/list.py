@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
+
 EXAMPLES = """Examples:
 
   tastebench list recommenders
@@ -49,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what can be named in a plan."""
     rows = rows_of(kind.value)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from tastebench.cli.run import AsJson, Out, Workers, carry_out, finish
+from tastebench.cli.options import AsJson
+from tastebench.cli.run import Out, Workers, carry_out, finish
 
 EXAMPLES = """Examples:
 

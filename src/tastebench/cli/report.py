@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tastebench.cli.options import AsJson, Metric, OneTask, ResultsFolder, RowBy
+
 EXAMPLES = """Examples:
 
   tastebench report results -o report.html
@@ -24,21 +26,14 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    folder: ResultsFolder,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The page; replaced if there.")
     ] = Path("report.html"),
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="NAME", help="Rank by this metric.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="NAME", help="Only this task's columns.")
-    ] = None,
-    row_by: Annotated[
-        str | None,
-        typer.Option("--row-by", metavar="WHAT", help="encoder, recommender or run."),
-    ] = None,
+    json: AsJson = False,
+    metric: Metric = None,
+    task: OneTask = None,
+    row_by: RowBy = None,
     mixed: Annotated[
         bool,
         typer.Option("--mixed", help="One table with several protocols in a column, marked."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
 from tastebench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,6 @@ LockFile = Annotated[
         help="Written if not there: hashes of all data and models; else checked.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tastebench.cli.options import ResultsFolder
 from tastebench.errors import DependencyError, UsageError
 
 HOST = "127.0.0.1"
@@ -27,9 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")] = Path(
-        "results"
-    ),
+    folder: ResultsFolder = Path("results"),
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Of this machine; 0 takes a free one.")
     ] = 8777,

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tastebench.cli.options import AsJson
+
 EXAMPLES = """Examples:
 
   tastebench show unisrec
@@ -26,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     name: Annotated[str, typer.Argument(help="Dataset, encoder, recommender, metric, ...")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the card of anything that has a name."""
     found = dict(find(name))
