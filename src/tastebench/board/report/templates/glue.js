@@ -27,8 +27,7 @@ function look(at) {
 const plot = (at, spec) => vegaEmbed(at, structuredClone(spec),
   { ast: true, actions: false, renderer: "svg", config: look(at), tooltip: { theme: dark() ? "dark" : "light" } });
 const figures = all("figure[data-chart]");
-const draw = figure => plot(figure.querySelector(".plot"), data.charts[figure.dataset.chart])
-  .then(() => figure.dataset.drawn = figure.dataset.chart);
+const draw = figure => plot(figure.querySelector(".plot"), data.charts[figure.dataset.chart]).then(() => figure.dataset.drawn = figure.dataset.chart);
 async function paint() {
   root.classList.toggle("dark", dark());
   for (const figure of figures) {
@@ -39,7 +38,8 @@ async function paint() {
 }
 for (const figure of figures) figure.addEventListener("change", ({ target }) => {
   figure.dataset.chart = target.value;
-  figure.querySelector("figcaption").textContent = data.told[target.value], draw(figure);
+  figure.querySelector("figcaption").textContent = data.told[target.value];
+  draw(figure);
 });
 by("theme").onclick = () => { root.style.colorScheme = dark() ? "light" : "dark"; paint(); };
 night.addEventListener("change", paint);
