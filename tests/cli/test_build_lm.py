@@ -132,3 +132,28 @@ def test_a_plan_runs_with_it_and_refuses_it_where_it_saw_too_much(
     late = {"seqrec": {"split": {"kind": "time", "valid_from": 500, "test_from": 1500}}}
     with pytest.raises(tb.TastebenchError, match="was trained on interactions that include"):
         tb.run({**plan, "protocol": late}, out=tmp_path / "late", workers=1, progress=False)
+
+
+def test_a_model_is_made_of_what_a_plan_trains_on(
+    shop: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    split = {"kind": "time", "valid_from": 2500, "test_from": 3500}
+    plan: dict[str, Any] = {
+        "name": "study",
+        "datasets": ["my-shop"],
+        "tasks": ["seqrec"],
+        "latency_seconds": 0,
+        "recommenders": ["popularity"],
+        "protocol": {"seqrec": {"split": split}},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(json.dumps(plan), encoding="utf-8")  # JSON is YAML
+    own = Call(capsys, "--context", "256", "--dry-run", "--json").json
+    made = Call(capsys, "--context", "256", "--plan", str(path), "--json").json
+    assert Path(made["folder"]) != Path(own["folder"])
+    params = {"model": made["folder"], "epochs": 1, "lora_rank": 2, "device": "cpu"}
+    plan["recommenders"] = [{"name": "llm-next", "representations": ["id"], "params": params}]
+    [record] = tb.run(plan, out=tmp_path / "out", workers=1, progress=False).records
+    assert record.status == "ok", record.error
+    refused = Call(capsys, "--plan", "no-such-suite")
+    assert refused.code == 2 and "no-such-suite" in refused.err

@@ -24,6 +24,8 @@ EXAMPLES = """Examples:
 
   tastebench build lm -d my-shop
 
+  tastebench build lm -d my-shop --plan study.yaml -o ./my-lm
+
   tastebench build lm -d my-shop --task ctr --layers 6 --hidden-size 384 --heads 6 -o ./my-lm
 
   tastebench run study.yaml -d my-shop -m llm --model ./my-lm --tune lora
@@ -43,6 +45,10 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     task: Annotated[
         TaskChoice, typer.Option(help="Whose train part, by the dataset's own protocol for it.")
     ] = TaskChoice.seqrec,
+    plan: Annotated[
+        str | None,
+        typer.Option(metavar="PLAN", help="Cut the data as this plan does; a file or a suite."),
+    ] = None,
     vocabulary: Annotated[int, typer.Option(min=300, help="Tokens at most.")] = 8192,
     layers: Annotated[int, typer.Option(min=1)] = 4,
     hidden_size: Annotated[int, typer.Option(min=8, help="Width of states.")] = 256,
@@ -84,8 +90,10 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     from tastebench.data.catalog import load_dataset
     from tastebench.runs import limits
     from tastebench.runs.environment import cores
+    from tastebench.runs.expand import protocol_of
     from tastebench.runs.guard import check_texts
     from tastebench.runs.yaml_lines import read_settings
+    from tastebench.suites import find_plan
     from tastebench.tasks import TASKS
 
     shape = {
@@ -99,7 +107,8 @@ def lm(  # noqa: PLR0913, PLR0917 - an option each
     given = read_settings(settings or [])
     _refuse_other(out)
     data = load_dataset(dataset, progress=say)
-    protocol = TASKS.get(task.value).protocol(data)
+    found = TASKS.get(task.value)
+    protocol = protocol_of(find_plan(plan), found, data) if plan else found.protocol(data)
     check_texts(data, protocol, text_recipe or data.card.text_recipe)
     n = threads or cores()
     order = _order(shape, given, data, protocol, text_recipe, seed, n)

@@ -138,9 +138,18 @@ def _tasks_of(plan: Plan, dataset: Dataset, notes: list[str]) -> list[Task]:
     return doable
 
 
-def _protocol(
-    plan: Plan, task: Task, dataset: Dataset, limit: int | None
-) -> tuple[TaskProtocol, str]:
+def protocol_of(plan: Plan, task: Task, dataset: Dataset, limit: int | None = None) -> TaskProtocol:
+    """The dataset's own protocol for a task with what the plan changes of it.
+
+    Args:
+        plan: Whose `protocol` it is.
+        task: One that the dataset can do.
+        dataset: What is cut.
+        limit: Users or queries that are asked, at most.
+
+    Raises:
+        UsageError: The plan's changes cannot be meant.
+    """
     from tastebench.tasks import TaskProtocol
 
     overrides = dict(plan.protocol.get(task.name, {}))
@@ -151,11 +160,10 @@ def _protocol(
     if limit is not None:
         overrides["limit"] = limit
     try:
-        protocol = task.protocol(dataset, **overrides)
+        return task.protocol(dataset, **overrides)
     except ValidationError as error:
         message, _ = describe_invalid(error, TaskProtocol)
         raise UsageError(message, where=f"protocol.{task.name} of plan {plan.name!r}") from error
-    return protocol, protocol.fingerprint(dataset)
 
 
 # ------------------------------------------------------------------------------------------- runs
@@ -170,7 +178,8 @@ def _runs_of(
     notes: list[str],
 ) -> Iterator[Run]:
     dataset = resources.datasets[dataset_name]
-    protocol, protocol_id = _protocol(plan, task, dataset, limit)
+    protocol = protocol_of(plan, task, dataset, limit)
+    protocol_id = protocol.fingerprint(dataset)
     for choice in choices(plan, resources, task):
         card = resources.recommender(choice.name)
         for representation in representations(plan, choice, card):
