@@ -61,7 +61,7 @@ def check_models(dataset: Dataset, protocol: TaskProtocol, params: Mapping[str, 
         source = read_about(folder).source
         if source.fingerprint == dataset.fingerprint and source.part == part_of(protocol):
             continue  # the train part of this very cut
-        fix = f"tastebench build lm -d {dataset.name} --task {protocol.task} --plan PLAN, with this plan"
+        fix = f"tastebench build lm -d {dataset.name} --task {protocol.task} --plan (this plan)"
         used = rows_used(provenance_of(folder), dataset)
         if used is None:
             raise ProtocolError(
