@@ -10,6 +10,7 @@ from tastebench import suites
 from tastebench.errors import UsageError
 from tastebench.metrics.grammar import parse_rows
 from tastebench.recommenders import get_recommender
+from tastebench.recommenders.llm.prompt import get_prompt
 from tastebench.runs.plan import Plan, make_plan
 
 STUDIES = Path(__file__).resolve().parents[2] / "docs" / "studies"
@@ -137,13 +138,20 @@ def test_every_click_model_of_a_suite_can_be_built(name: str) -> None:
     assert plan.protocol["ctr"]["history_length"] == 20
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*/*.yaml")), ids=lambda path: path.stem)
 def test_plans_of_studies_can_be_meant(path: Path) -> None:
     plan = suites.find_plan(path)
     for choice in plan.recommenders or ():
         card = get_recommender(choice.name)
         assert set(choice.grid or ()) <= set(card.config.model_fields)
         card.config(**choice.params)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(STUDIES.glob("*/prompts/*.yaml")), ids=lambda path: path.stem
+)
+def test_prompts_of_studies_can_be_meant(path: Path) -> None:
+    assert get_prompt(str(path)).name == path.stem
 
 
 def test_the_parts_of_a_study_are_the_same_but_for_their_data() -> None:
