@@ -141,6 +141,19 @@ def test_every_word_of_the_questions_is_in_the_fingerprint(monkeypatch: pytest.M
     assert before.fingerprint(shop) not in prints
 
 
+def test_what_names_an_item_is_in_the_fingerprint_where_only_the_card_says_it() -> None:
+    shop = load_dataset("storefront")
+    renamed = shop.tables.items.rename({"title": "called"})
+
+    def of(*columns: str) -> str:
+        card = shop.card.model_copy(update={"text_columns": columns})
+        dataset = replace(shop, card=card, tables=replace(shop.tables, items=renamed))
+        return protocol().fingerprint(dataset)
+
+    assert of("called", "description") != of("description", "called")
+    assert of("called", "description") == of("called")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

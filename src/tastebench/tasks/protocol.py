@@ -146,6 +146,7 @@ class TaskProtocol(WithLaterFields):
         """12 hex digits that change with the data, the words of questions or any field above."""
         asked = {}
         if self.questions is not None:
+            from tastebench.data.questions.attributes import TITLE, title_of
             from tastebench.data.questions.generate import GENERATOR
             from tastebench.data.questions.templates import get_templates
 
@@ -153,6 +154,9 @@ class TaskProtocol(WithLaterFields):
                 "templates": get_templates(self.questions.language).hash,
                 "generator": GENERATOR,
             }
+            # Without a title column the card says what names an item, and the data do not hold it.
+            if (title := title_of(dataset)) != TITLE:
+                asked["title"] = str(title)
         return hash_json(
             {
                 "definitions": DEFINITIONS,

@@ -102,8 +102,7 @@ def rules_of(dataset: Dataset, wanted: tuple[str, ...] | None) -> tuple[Attribut
         DataError: Items have no title.
         UsageError: There is no such column, or a name stands twice.
     """
-    items, columns = dataset.tables.items, dataset.card.text_columns
-    title = TITLE if TITLE in items.columns else next(iter(columns), None)
+    items, title = dataset.tables.items, title_of(dataset)
     if title is None or items.schema.get(title) != pl.String:
         raise DataError(
             "items have no titles, so no question can name one",
@@ -115,6 +114,13 @@ def rules_of(dataset: Dataset, wanted: tuple[str, ...] | None) -> tuple[Attribut
     if len(set(names)) < len(names) or TITLE in names:
         raise UsageError(f"attributes {', '.join(names)}: each once, and {TITLE} is always there")
     return (AttributeRule(TITLE, title, "whole"), *found)
+
+
+def title_of(dataset: Dataset) -> str | None:
+    """The column that names an item: the title, else what the card has as its first text."""
+    if TITLE in dataset.tables.items.columns:
+        return TITLE
+    return next(iter(dataset.card.text_columns), None)
 
 
 def _known(items: pl.DataFrame, title: str) -> list[AttributeRule]:
