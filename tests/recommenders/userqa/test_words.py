@@ -72,6 +72,7 @@ def likelihood(model: Any, soft: torch.Tensor, prompt: list[int], answer: list[i
 OPTIONS = ("red", "grey kettle of oak", "blue chair", "black black black black black")
 
 
+@pytest.mark.parametrize("m", [2, 120], ids=["questions read once", "users read once"])
 @pytest.mark.parametrize("shows_options", [True, False])
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2"])
 def test_scores_are_log_probabilities_of_the_words_and_their_end(
@@ -80,11 +81,13 @@ def test_scores_are_log_probabilities_of_the_words_and_their_end(
     without: str,
     architecture: str,
     shows_options: bool,
+    m: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Options of different length, users who share their beginning, in any order."""
     from transformers import AutoModelForCausalLM
 
-    folder, m, users = models(architecture), 2, 3
+    folder, users = models(architecture), 3
     made = reader(folder, prompt if shows_options else without)
     questions = favourites(users, 0, per_user=3)
     order = np.random.default_rng(0).permutation(len(questions))
@@ -100,8 +103,17 @@ def test_scores_are_log_probabilities_of_the_words_and_their_end(
     own = np.arange(users * m, dtype=np.int32) + made.headed.vocabulary
     heads = repeated(made.layout.head(), users)
     prefixes = concatenated(Ragged.from_lengths(own, np.full(users, m)), heads)
+    shared: list[Any] = []
+    read_all = made.reader.log_probabilities
+
+    def log_probabilities(prompts: Any, said: np.ndarray) -> torch.Tensor:
+        shared.append(prompts)
+        return read_all(prompts, said)
+
+    monkeypatch.setattr(made.reader, "log_probabilities", log_probabilities)
     answers = made.answer(prefixes, questions, 0, m)
     assert made.reader.shares is True
+    assert len(shared[0].prefixes) == (len(questions) if m == 2 else users)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     suffixes, spelling = made.layout.suffixes(questions), made.layout.spelling
     end = spelling.tokenizer.eos_token_id
@@ -110,8 +122,8 @@ def test_scores_are_log_probabilities_of_the_words_and_their_end(
         said = [[*spelling.piece(f" {option}").tolist(), end] for option in options]
         wanted = [likelihood(model, soft[questions.user[row]], asked, one) for one in said]
         np.testing.assert_allclose(answers.scores[row], wanted, rtol=1e-4, atol=1e-3)
-        # The question is read behind the user once an option.
-        read = len(made.layout.head()) + 4 * len(suffixes.tokens[row]) + sum(map(len, said))
+        # The user and the question once, then every option.
+        read = len(made.layout.head()) + len(suffixes.tokens[row]) + sum(map(len, said))
         assert (answers.soft[row], answers.tokens[row]) == (m, read)
     assert set(answers.status) == {"answered"}
 

@@ -44,14 +44,21 @@ class _Told:
 
     Attributes:
         shown: A few of them in words.
-        prefix, suffix: Tokens about a user and of a question, on average; vectors count as tokens.
-        learned: Tokens of a question and its answer.
+        prefix, question: Tokens about a user and of a question, on average; vectors are tokens.
+        answer: Tokens of an answer, on average.
+        options: Whose words are scored; 0 by labels.
     """
 
     shown: tuple[str, ...]
     prefix: float
-    suffix: float
-    learned: float
+    question: float
+    answer: float
+    options: int
+
+    @property
+    def whole(self) -> float:
+        """Tokens of a question with all that is told and scored."""
+        return self.prefix + self.question + self.options * self.answer
 
 
 def preview_history(config: TextHistoryConfig, problem: QaProblem, items: Items) -> Preview:
@@ -131,17 +138,17 @@ def _preview(
     told = replace(
         told, shown=tuple(vectors + text for text in told.shown), prefix=told.prefix + soft
     )
-    length = told.prefix + told.suffix
+    lesson = told.prefix + told.question + told.answer
     work = Work(
         asked=sum(_read(told, part) for part in parts),
         validated=_read(told, problem.valid),
-        learned=(told.prefix + told.learned) * len(problem.train) if trained else 0.0,
+        learned=lesson * len(problem.train) if trained else 0.0,
         epochs=config.epochs,
     )
     return Preview(
         prompts=told.shown,
         requests=n,
-        prompt_tokens=round(length * n),
+        prompt_tokens=round(told.whole * n),
         completion_tokens=n if config.scoring == "greedy" else 0,
         seconds=work.seconds(
             config.model, config.device, trust_remote_code=config.trust_remote_code
@@ -157,9 +164,10 @@ def _sampled(questions: Questions) -> Questions:
 
 
 def _read(told: _Told, questions: Questions) -> float:
-    """Tokens that a model goes through for a part."""
-    users = len(np.unique(questions.user))
-    return told.prefix * users + told.suffix * len(questions)
+    """Tokens that a model goes through for a part: users are read once, or questions are."""
+    users, n = len(np.unique(questions.user)), len(questions)
+    again = max(told.options, 1) * told.question + told.options * told.answer
+    return min(told.prefix * users + again * n, told.whole * n)
 
 
 def _shown(questions: Questions) -> np.ndarray:
@@ -181,13 +189,12 @@ def _exact(config: ReaderSettings, questions: Questions, prefixes: Prefixes) -> 
     before, made = prefixes(layout, limit, questions.history), layout.suffixes(questions)
     rows, behind = _shown(questions), made.tokens
     whole = concatenated(before[questions.user[rows]], behind[rows])
-    answer, options = float(made.answers.lengths.mean()), len(questions.options[0])
-    question = float(behind.lengths.mean())
     return _Told(
         tuple(str(model.tokenizer.decode(tokens)) for tokens in whole),
         float(before.lengths.mean()),
-        options * (question + answer) if config.by_words else question,
-        question + answer,
+        float(behind.lengths.mean()),
+        float(made.answers.lengths.mean()),
+        len(questions.options[0]) if config.by_words else 0,
     )
 
 
@@ -200,17 +207,13 @@ def _guessed(
     system = "" if prompt.system is None else f"{prompt.system}\n"
     before = [system + in_words(prompt, questions.history[int(questions.user[r])]) for r in rows]
     behind = [_asked(prompt, questions.text[r], questions.options[r]) for r in rows]
-    asked = float(np.mean([estimate_tokens(text) for text in behind]))
-    learned = asked
-    if config.by_words:
-        answers = [estimate_tokens(one) for row in rows for one in questions.options[row]]
-        learned += float(np.mean(answers))
-        asked = len(questions.options[0]) * learned
+    options = [one for row in rows for one in questions.options[row]] if config.by_words else ["A"]
     return _Told(
         tuple(a + b for a, b in zip(before, behind, strict=True)),
         float(np.mean([estimate_tokens(text) for text in before])),
-        asked,
-        learned,
+        float(np.mean([estimate_tokens(text) for text in behind])),
+        float(np.mean([estimate_tokens(text) for text in options])),
+        len(questions.options[0]) if config.by_words else 0,
     )
 
 

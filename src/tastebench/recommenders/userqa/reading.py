@@ -226,17 +226,30 @@ class QaReader:
     def _by_words(
         self, prefixes: Ragged, questions: Questions, head: int, suffixes: Suffixes
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-probabilities of the options' words and their ends, `[n, options]`; tokens read."""
-        k, answers = len(questions.options[0]), suffixes.answers
-        question = np.repeat(np.arange(len(questions)), k)
-        order = np.argsort(questions.user[question], kind="stable")
-        question = question[order]
-        written = concatenated(suffixes.tokens[question], answers[order])
-        prompts = _prompts(head, prefixes, questions.user[question], written)
-        found = self.reader.log_probabilities(prompts, answers.lengths[order]).numpy()
-        back = np.argsort(order)
-        tokens = k * suffixes.tokens.lengths + answers.lengths.reshape(-1, k).sum(axis=1)
-        return found[back].reshape(-1, k), prefixes.lengths[questions.user] + tokens
+        """Log-probabilities of the options' words and their ends, `[n, options]`; tokens.
+
+        Options begin alike twice: with their user, and with their question. Which of the two is
+        kept while the rest is read is whatever leaves less to read.
+        """
+        n, k, answers = len(questions), len(questions.options[0]), suffixes.answers
+        order = np.argsort(questions.user, kind="stable")
+        asker, asked = questions.user[order], suffixes.tokens[order]
+        tokens = prefixes.lengths[questions.user] + suffixes.tokens.lengths
+        tokens += answers.lengths.reshape(n, k).sum(axis=1)
+        by_user = int(prefixes.lengths[np.unique(asker)].sum() + k * asked.lengths.sum())
+        if by_user > (prefixes.lengths[asker] + asked.lengths).sum():
+            # The last token of a question is asked for the first of an option, so it stands there.
+            ends = asked.offsets[1:]
+            begun = Ragged.windows(asked.values, ends - 1, asked.lengths - 1)
+            prefixes, asker = concatenated(prefixes[asker], begun), np.arange(n)
+            asked = Ragged.windows(asked.values, ends, np.ones(n, dtype=np.int64))
+        question, option = np.repeat(np.arange(n), k), (k * order[:, None] + np.arange(k)).ravel()
+        written = concatenated(asked[question], answers[option])
+        prompts = _prompts(head, prefixes, asker[question], written)
+        scores = np.empty((n, k), dtype=np.float32)
+        found = self.reader.log_probabilities(prompts, answers.lengths[option])
+        scores[order] = found.numpy().reshape(n, k)
+        return scores, tokens
 
     def _parsed(self, written: np.ndarray, n: int) -> tuple[np.ndarray, list[str]]:
         """Written tokens as answers: 0 for the option whose label begins the text, else -inf."""
