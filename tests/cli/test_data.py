@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def test_show_as_json_is_one_object(app: typer.Typer, asset: Callable[[str], Pat
     assert shown["counts"] == {"items": 6_764, "queries": 150, "relevance": 6_678}
     assert shown["queries"][0]["group"] == "short"
     assert shown["made"] == f"read from {folder}"
+
+
+def test_show_says_what_else_can_be_run(app: typer.Typer) -> None:
+    out, _ = call(app, "show", "storefront")
+    assert re.search(r"usual +seqrec, cf, search *\n +on request +ctr, userqa \(", out)
+    shown = json.loads(call(app, "show", "storefront", "--json")[0])
+    assert shown["able"] == ["ctr", "userqa"]
 
 
 def test_get_says_how_and_what_differs(app: typer.Typer, asset: Callable[[str], Path]) -> None:

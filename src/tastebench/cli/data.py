@@ -62,14 +62,18 @@ def show(name: Name, raw: Raw = None, as_json: AsJson = False) -> None:
     """
     from tastebench.data.catalog import load_dataset
     from tastebench.data.describe import describe
+    from tastebench.tasks import TASKS
 
-    description = describe(load_dataset(name, raw=raw, progress=_say))
+    dataset = load_dataset(name, raw=raw, progress=_say)
+    description = describe(dataset)
+    usual = dataset.card.tasks
+    able = [name for name in TASKS if name not in usual and TASKS.get(name).able(dataset)]
     if as_json:
-        typer.echo(json.dumps(description.to_dict(), ensure_ascii=False))
+        typer.echo(json.dumps(description.to_dict() | {"able": able}, ensure_ascii=False))
         return
     from tastebench.cli.data_view import print_description
 
-    print_description(description, console())
+    print_description(description, able, console())
 
 
 def get(

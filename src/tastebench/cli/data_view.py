@@ -52,13 +52,20 @@ def _row_size(row: DatasetRow) -> str:
     return "" if row.n_items is None else f"{row.n_items:,} items"
 
 
-def print_description(description: Description, console: Console) -> None:
-    """Everything that is known of a dataset, from what it is down to what its splits leak."""
+def print_description(description: Description, able: Sequence[str], console: Console) -> None:
+    """Everything that is known of a dataset, from what it is down to what its splits leak.
+
+    Args:
+        description: What was seen in its tables.
+        able: Tasks that it can be run on where a plan names them.
+        console: Where to.
+    """
     card = description.card
     bar = "█" if console.encoding.lower().startswith("utf") else "#"
     console.print(Text.assemble((card.title, "bold"), f"  {card.name}"))
     if card.summary:
         console.print(Text(card.summary))
+    _facts(console, "Tasks", _tasks(description, able))
     _facts(console, "Sizes", _sizes(description))
     if description.per_user and description.per_item:
         users, items = description.per_user, description.per_item
@@ -107,6 +114,13 @@ def _facts(console: Console, title: str, facts: Sequence[tuple[str, str]]) -> No
     console.print()
     console.print(Text(title, style="bold"))
     console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+
+def _tasks(description: Description, able: Sequence[str]) -> list[tuple[str, str]]:
+    facts = [("usual", ", ".join(description.card.tasks))]
+    if able:
+        facts.append(("on request", f"{', '.join(able)} (tasks: [{able[0]}] in a plan)"))
+    return facts
 
 
 def _sizes(description: Description) -> list[tuple[str, str]]:
