@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from prefix_sharing import random_qwen2
+from tastebench.contracts import Items, QaProblem
 from tastebench.data.catalog import load_dataset
 from tastebench.recommenders.userqa.embedded import UserEmbedding
 from tastebench.recommenders.userqa.reading import Lessons
@@ -56,16 +57,8 @@ def main() -> None:
 
 def ways(root: Path, questions: int) -> tuple[Callable[[], None], Callable[[], None], int]:
     """Our epoch, a plain one, and how many steps each is."""
-    shop, task = load_dataset("storefront"), TASKS.get("userqa")
     asked = {"train_questions": questions, "valid_questions": 0, "questions": 1}
-    protocol = task.protocol(shop, questions=asked)
-    problem = task.problem(shop, protocol)
-    spec = RunSpec(
-        task="userqa", dataset="storefront", recommender="user-embedding",
-        representation="id+side+text",
-    )  # fmt: skip
-    items = items_for(spec, shop, None, None, protocol.questions)
-    model = random_qwen2(root, shop.tables.items["title"].to_list())
+    problem, items, model = prepared(root, asked)
     config = UserEmbeddingConfig(
         model=str(model), device="cpu", strategy="full", epochs=1, batch_size=BATCH, warmup=1,
         question_length=200, pretrain={"epochs": 1},
@@ -79,6 +72,19 @@ def ways(root: Path, questions: int) -> tuple[Callable[[], None], Callable[[], N
         restore(original)
     lessons: Lessons = seen["lessons"]
     return seen["again"], plain_epoch(model, lessons), -(-len(lessons.texts) // BATCH)
+
+
+def prepared(root: Path, asked: dict[str, int]) -> tuple[QaProblem, Items, Path]:
+    """Questions about the embedded shop, its items, and a model with random weights."""
+    shop, task = load_dataset("storefront"), TASKS.get("userqa")
+    protocol = task.protocol(shop, questions=asked)
+    spec = RunSpec(
+        task="userqa", dataset="storefront", recommender="user-embedding",
+        representation="id+side+text",
+    )  # fmt: skip
+    items = items_for(spec, shop, None, None, protocol.questions)
+    model = random_qwen2(root, shop.tables.items["title"].to_list())
+    return task.problem(shop, protocol), items, model
 
 
 def watched(seen: dict[str, Any]) -> Any:
