@@ -76,6 +76,22 @@ def test_one_model_alone_and_none(says: Callable[..., str], record: Make) -> Non
     assert says(control) == "There are only controls."
 
 
+def test_datasets_are_named_where_there_are_several(says: Callable[..., str], record: Make) -> None:
+    """In the order of their numbers: 16, 64, 256."""
+    records = []
+    for size, own in ((256, 0.4), (64, 0.3), (16, 0.2)):
+        spec = {"dataset": f"films-{size}"}
+        records += [
+            at(record, own, encoder="a", spec=spec),
+            at(record, 0.1, recommender="pop", kind="control", spec=spec),
+        ]
+    assert says(*records) == (
+        "a is the only encoder to compare. Against the best control: "
+        "+100 % on seqrec/films-16 (pop); +200 % on seqrec/films-64 (pop); "
+        "+300 % on seqrec/films-256 (pop)."
+    )
+
+
 def test_many_columns_are_told_in_one_sentence(says: Callable[..., str], record: Make) -> None:
     records = []
     for i in range(8):

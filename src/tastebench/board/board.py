@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -194,11 +195,12 @@ def columns_of(
     return tuple(columns), notes
 
 
-def _task_order(place: tuple[tuple[str, str], list[Cell]]) -> tuple[int, str, str]:
-    """Tasks as they are listed everywhere, those of other packages last; then datasets."""
+def _task_order(place: tuple[tuple[str, str], list[Cell]]) -> tuple[int, str, list[str | int]]:
+    """Tasks as listed everywhere, those of other packages last; then datasets, 9 before 10."""
     task, dataset = place[0]
     known = TASKS.names()
-    return known.index(task) if task in known else len(known), task, dataset
+    parts = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", dataset)]
+    return known.index(task) if task in known else len(known), task, parts
 
 
 def _row(grouping: Grouping, name: str) -> Row:

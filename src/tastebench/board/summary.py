@@ -30,7 +30,7 @@ def summarise(board: Board) -> str:
     baselines = [row for row in board.ranked if row.name not in competing]
     sentences = [
         _lead(board, models, noun),
-        *_against(board.columns, models[0], baselines),
+        *_against(board, models[0], baselines),
         *_controlled(board, encoded),
     ]
     return " ".join(sentences)
@@ -82,11 +82,11 @@ def _close(column: Column, leader: Row, rows: Sequence[Row]) -> Row | None:
     return overlapping[0] if overlapping else None
 
 
-def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -> list[str]:
+def _against(board: Board, leader: Row, baselines: Sequence[Row]) -> list[str]:
     """How far the leader is from the best baseline of each column; with many, where it is below."""
     noun = "control" if all(row.kind == "control" for row in baselines) else "baseline"
     told, below = [], []
-    for column in columns:
+    for column in board.columns:
         own = leader.mean(column)
         rival = max(
             (row for row in baselines if row.mean(column) is not None),
@@ -99,7 +99,7 @@ def _against(columns: Sequence[Column], leader: Row, baselines: Sequence[Row]) -
         overlap = leader.scores[column.key].overlaps(rival.scores[column.key])
         sure = ", intervals overlap" if overlap else ""
         lower = ", lower is better" * (column.sign < 0)
-        told.append(f"{_margin(own, other)} on {column.part}{lower} ({rival.name}{sure})")
+        told.append(f"{_margin(own, other)} on {_name(board, column)}{lower} ({rival.name}{sure})")
         if column.sign * (own - other) <= 0:
             below.append(f"{column.part}/{column.dataset} ({rival.name})")
     if not told:
