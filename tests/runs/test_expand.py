@@ -225,6 +225,28 @@ def test_a_grid_belongs_to_those_who_have_the_parameter_and_to_the_first_seed(
     assert popular.winner_hash is None
 
 
+def test_a_recommender_may_have_seeds_of_its_own(tiny: Dataset) -> None:
+    found = expanded(
+        tiny,
+        tasks=["seqrec"],
+        encoders=["good"],
+        recommenders=[
+            {"name": "unisrec", "seeds": [7, 8], "grid": {"lr": [0.1, 0.2]}},
+            {"name": "popularity", "seeds": 0},
+            "random",
+        ],
+        seeds=[4, 5, 6],
+    )
+    assert [(run.spec.recommender, run.spec.seed) for run in found.runs] == [
+        ("unisrec", 7), ("unisrec", 8), ("popularity", 0),
+        ("random", 4), ("random", 5), ("random", 6),
+    ]  # fmt: skip
+    assert [run.searches for run in found.runs[:2]] == [True, False]
+    assert found.runs[1].spec.tuned_on == 7
+    assert found.runs[1].winner_hash == found.runs[0].spec_hash
+    assert [run.budget.seeds for run in found.runs[1:4]] == [(7, 8), (0,), (4, 5, 6)]
+
+
 def test_what_other_recommenders_cannot_search_is_known() -> None:
     plan = {"name": "s", "datasets": ["d"], "grid": {"lr": [1], "epochs": [1], "lrr": [1]}}
     before = make_plan({**plan, "recommenders": ["unisrec", "my-own"]})

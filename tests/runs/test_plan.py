@@ -49,6 +49,11 @@ def test_a_dataset_may_say_where_its_raw_files_lie(tmp_path: Path) -> None:
         ),
         (MINIMAL + "seeds: [0, 1, 0]\n", "seeds names 0 more than once", "plan.yaml"),
         (
+            MINIMAL + "recommenders: [{name: ease, seeds: [2, 2]}]\n",
+            "seeds of ease names 2 more than once",
+            "plan.yaml",
+        ),
+        (
             MINIMAL + "codes: [rk-means, {method: rk-means, levels: 4}]\n",
             "codes names rk-means-4x256 more than once",
             "plan.yaml",

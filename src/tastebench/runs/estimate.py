@@ -69,10 +69,11 @@ def work(
             for choice in choices(plan, resources, TASKS.get(task)):
                 recommender = resources.recommender(choice.name)
                 trials = len(combinations(searched(plan, choice, recommender)))
+                seeds = len(plan.seeds_of(choice))
                 for representation in representations(plan, choice, recommender):
                     times = _times(plan, representation.split("+"), encoders)
-                    runs += times * len(plan.seeds)
-                    fits += times * (trials + len(plan.seeds) - 1)
+                    runs += times * seeds
+                    fits += times * (trials + seeds - 1)
     return Work(runs, fits, texts, tuple(unknown))
 
 

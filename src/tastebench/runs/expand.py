@@ -191,7 +191,8 @@ def _runs_of(
                 notes.append(f"{card.name} needs a generated dataset; {dataset_name} is not one")
                 continue
             for encoder, codes in _sources(plan, card, forms):
-                specs = _specs(plan, dataset, task, card, representation, encoder, codes)
+                seeds = plan.seeds_of(choice)
+                specs = _specs(plan, dataset, task, card, representation, encoder, codes, seeds)
                 yield from (
                     _run(plan, resources, choice, card, spec, protocol, protocol_id)
                     for spec in specs
@@ -394,10 +395,11 @@ def _specs(
     representation: str,
     encoder: str | None,
     codes: CodeRecipe | None,
+    seeds: Sequence[int],
 ) -> Iterator[RunSpec]:
     worded = encoder is not None or "text" in representation.split("+")
     recipes = (plan.text_recipe or (dataset.card.text_recipe,)) if worded else (None,)
-    for recipe, seed in itertools.product(recipes, plan.seeds):
+    for recipe, seed in itertools.product(recipes, seeds):
         yield RunSpec(
             task=task.name,
             dataset=dataset.card.name,
@@ -420,13 +422,13 @@ def _run(
     protocol: TaskProtocol,
     protocol_id: str,
 ) -> Run:
-    grid = searched(plan, choice, card)
+    grid, seeds = searched(plan, choice, card), plan.seeds_of(choice)
     config = resolve(card, choice.params)
     spec = bare.model_copy(
         update={
             "params": {k: v for k, v in config.items() if k not in grid},
             "grid": grid,
-            "tuned_on": plan.seeds[0] if grid else None,
+            "tuned_on": seeds[0] if grid else None,
         }
     )
     given = bare.model_dump(exclude_none=True, exclude={"params", "grid", "tuned_on"})
@@ -444,11 +446,11 @@ def _run(
         trials=len(combinations(grid)),
         epochs=_number(config, "epochs"),
         patience=_number(config, "patience"),
-        seeds=plan.seeds,
+        seeds=seeds,
     )
     weights = _weights(card, choice.params, grid, spec.representation, resources.fetch)
     reuses = bool(grid) and spec.seed != spec.tuned_on
-    first = spec.model_copy(update={"seed": plan.seeds[0]})
+    first = spec.model_copy(update={"seed": seeds[0]})
     return Run(
         spec=spec,
         given=given,

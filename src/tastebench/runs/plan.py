@@ -58,6 +58,11 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, (str, int, dict)) else value
 
 
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)
+]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +82,7 @@ class RecommenderChoice(_Part):
         grid: Values to search; takes the place of the plan's grid.
         representations: What it is fed with; None means what the plan or else its card says.
         tasks: Where it runs; None means wherever it can.
+        seeds: Of its own, such as one for what draws nothing; None means the plan's.
         group: Letter of its group in a published plan; `run --groups` picks by it.
     """
 
@@ -85,6 +91,7 @@ class RecommenderChoice(_Part):
     grid: Grid | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     tasks: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
+    seeds: Seeds | None = None
     group: str | None = None
 
 
@@ -151,9 +158,7 @@ class Plan(_Part):
     recommenders: Annotated[tuple[Recommender_, ...], BeforeValidator(_listed)] | None = None
     representations: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
     grid: Grid = {}
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)
-    ] = (0,)
+    seeds: Seeds = (0,)
     row_by: Literal["encoder", "recommender", "run"] = "encoder"
     protocol: dict[str, dict[str, Any]] = {}
     text_recipe: Annotated[tuple[Name, ...], BeforeValidator(_listed)] | None = None
@@ -177,21 +182,26 @@ class Plan(_Part):
 
     @model_validator(mode="after")
     def _no_doubles(self) -> Plan:
-        lists: dict[str, Sequence[Any]] = {
-            "datasets": [choice.name for choice in self.datasets],
-            "tasks": self.tasks or (),
-            "encoders": self.encoders,
-            "models": self.models or (),
-            "text_recipe": self.text_recipe or (),
-            "codes": [recipe.anywhere for recipe in self.codes or ()],
-            "seeds": self.seeds,
-        }
-        for key, names in lists.items():
+        lists: list[tuple[str, Sequence[Any]]] = [
+            ("datasets", [choice.name for choice in self.datasets]),
+            ("tasks", self.tasks or ()),
+            ("encoders", self.encoders),
+            ("models", self.models or ()),
+            ("text_recipe", self.text_recipe or ()),
+            ("codes", [recipe.anywhere for recipe in self.codes or ()]),
+            ("seeds", self.seeds),
+            *((f"seeds of {one.name}", one.seeds or ()) for one in self.recommenders or ()),
+        ]
+        for key, names in lists:
             twice = [name for name in names if list(names).count(name) > 1]
             doubles = sorted({str(getattr(name, "label", name)) for name in twice})
             if doubles:
                 raise ValueError(f"{key} names {', '.join(doubles)} more than once")
         return self
+
+    def seeds_of(self, choice: RecommenderChoice) -> tuple[int, ...]:
+        """Seeds of a recommender's runs; a grid is searched on the first."""
+        return choice.seeds or self.seeds
 
     @model_validator(mode="after")
     def _carbon_of_energy(self) -> Plan:
