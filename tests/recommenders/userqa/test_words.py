@@ -293,7 +293,7 @@ def test_history_in_words_is_scored_in_words(models: Callable[[str], Path], with
         np.testing.assert_allclose(found.scores[row], wanted, rtol=1e-4, atol=1e-3)
 
 
-def test_a_preview_counts_the_question_once_an_option(
+def test_a_preview_counts_user_and_question_once(
     models: Callable[[str], Path], without: str
 ) -> None:
     config = UserEmbeddingConfig(
@@ -306,7 +306,7 @@ def test_a_preview_counts_the_question_once_an_option(
     total = 0
     for part in (case.test, case.valid):
         suffixes = made.layout.suffixes(part)
-        total += int(4 * suffixes.tokens.lengths.sum() + suffixes.answers.lengths.sum())
+        total += int(suffixes.tokens.lengths.sum() + suffixes.answers.lengths.sum())
         total += len(part) * (len(made.layout.head()) + 1)  # and the soft token
     assert found.prompt_tokens == pytest.approx(total, rel=0.02)
     assert all(text.endswith("the") for text in found.prompts)

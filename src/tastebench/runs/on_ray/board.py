@@ -76,6 +76,13 @@ class Board:
         self._news: list[News] = []
         self._something = asyncio.Event()
 
+    async def node(self) -> str:
+        """The node that it is on."""
+        import ray  # who waits for whom needs none, and is tested without
+
+        found: str = ray.get_runtime_context().get_node_id()
+        return found
+
     async def enter(self, unit: str, node: str, alone: bool) -> None:
         """Returns when the unit may start on its node: beside the others there, or alone."""
         if unit in self._gone:

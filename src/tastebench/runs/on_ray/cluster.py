@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from tastebench.runs.processes import Listener, Need, Work
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of the object store of a cluster that is started here: paths travel, arrays do not."""
+
+PLACINGS = 5
+"""Attempts at having the switchboard beside the caller."""
 
 
 class Cluster:
@@ -47,11 +50,27 @@ class Cluster:
     def board(self) -> Any:
         """The switchboard, beside the caller or what stands for it there; made when first asked."""
         if self._board is None:
-            node = ray.get_runtime_context().get_node_id()
-            here = NodeAffinitySchedulingStrategy(node, soft=True)
-            options = {"num_cpus": 0, "max_concurrency": 100_000, "scheduling_strategy": here}
-            self._board = ray.remote(Board).options(**options).remote()
+            self._board = self._placed()
         return self._board
+
+    def _placed(self) -> Any:
+        """A switchboard where it should be, or after some attempts wherever Ray puts it.
+
+        Any node may be asked to hand it on, and one that has just joined knows no other and keeps
+        it; the plan would then end with that node, and even before if it goes at once.
+        """
+        node = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(node, soft=True)
+        options = {"num_cpus": 0, "max_concurrency": 100_000, "scheduling_strategy": here}
+        board: Any = None
+        for _ in range(PLACINGS):
+            if board is not None:
+                ray.kill(board)
+            board = ray.remote(Board).options(**options).remote()
+            with suppress(exceptions.RayActorError):  # lost before it began: the next attempt
+                if ray.get(board.node.remote()) == node:
+                    break
+        return board
 
     def close(self) -> None:
         """Ends what was made for this plan; the cluster stays."""
