@@ -56,8 +56,8 @@ class Cluster:
     def _placed(self) -> Any:
         """A switchboard where it should be, or after some attempts wherever Ray puts it.
 
-        Any node may be asked to hand it on, and one that has just joined knows no other and keeps
-        it; the plan would then end with that node, and even before if it goes at once.
+        Where it is asked to be is a wish: seen once on a node that had just joined, whose loss then
+        ended the plan.
         """
         node = ray.get_runtime_context().get_node_id()
         here = NodeAffinitySchedulingStrategy(node, soft=True)
