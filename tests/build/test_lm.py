@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,9 +27,10 @@ from tastebench.build.lm_about import (
     provenance_of,
     read_about,
 )
-from tastebench.build.lm_corpus import corpus_of
+from tastebench.build.lm_corpus import asked_in, corpus_of
 from tastebench.build.lm_tokens import END, documents_of, fitted, learn_tokenizer
 from tastebench.data.card import DatasetCard, SplitSpec
+from tastebench.data.catalog import load_dataset
 from tastebench.data.dataset import Dataset
 from tastebench.data.questions.people import rows_of_test
 from tastebench.data.schema import Tables
@@ -413,3 +415,32 @@ def test_the_cut_is_told_by_what_cuts_it() -> None:
     one = protocol(dataset)
     assert part_of(one) == part_of(one.model_copy(update={"history_length": 2}))
     assert part_of(one) != part_of(one.model_copy(update={"split": SplitSpec(kind="time")}))
+
+
+def test_a_reader_spells_what_it_is_asked_in_words(tmp_path: Path) -> None:
+    """Instructions and templates in whole words, though no title has them; digits one by one."""
+    from tastebench.recommenders.userqa.prompt import get_qa_prompt
+
+    dataset = load_dataset("storefront")
+    asked = TASKS.get("userqa").protocol(dataset, questions={"train_questions": 50})
+    corpus = corpus_of(dataset, asked, "title")
+    learn_tokenizer(corpus, 8192, tmp_path)
+    import transformers
+
+    load: Any = transformers.AutoTokenizer
+    tokenizer = load.from_pretrained(tmp_path)
+    system = get_qa_prompt("auto", by_words=True).system
+    question = " What is the brand of the sixth last item that the user interacted with?"
+    for text in (system, question, " What will its department be?"):
+        spelled = tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])
+        assert [piece.removeprefix("Ġ") for piece in spelled] == re.findall(r"\w+|[^\w\s]", text)
+    # It is of no user: the same whoever is asked about, and no word of a document.
+    other = TASKS.get("userqa").protocol(dataset, questions={"seed": 7, "train_questions": 20})
+    assert asked_in(dataset, other) == corpus.asked
+    text = tokenizer.decode(documents_of(corpus, tmp_path, 512).tokens.values)
+    assert "interacted" not in text and "questions" not in text
+
+
+def test_other_tasks_have_the_vocabulary_of_their_documents() -> None:
+    dataset = shop()
+    assert corpus_of(dataset, protocol(dataset), None).asked == ()

@@ -27,7 +27,7 @@ from tastebench.build.lm_about import (
     part_of,
     read_about,
 )
-from tastebench.build.lm_corpus import Corpus, corpus_of
+from tastebench.build.lm_corpus import Corpus, asked_in, corpus_of
 from tastebench.build.progress import Say
 from tastebench.errors import DataError, UsageError, counted
 from tastebench.lm.load import quiet
@@ -84,6 +84,7 @@ class Order:
                 "dataset": self.dataset.fingerprint,
                 "part": part_of(self.protocol),
                 "history_length": self.protocol.history_length,
+                "asked": asked_in(self.dataset, self.protocol),
                 "text": [recipe, left_open(self.dataset.tables.items, recipe, card.text_columns)],
                 "seed": self.seed,
                 "threads": self.threads,

@@ -33,6 +33,7 @@ class Corpus:
         rows: The interactions that it consists of, rows of their table, int64, ascending; None
             where it was not cut from interactions one by one.
         cutoff: All of them lie before this time, milliseconds; None without times.
+        asked: Words in which a model of the task is asked, of no user; the vocabulary has them.
     """
 
     texts: list[str]
@@ -42,6 +43,7 @@ class Corpus:
     single: int
     rows: np.ndarray | None
     cutoff: int | None
+    asked: tuple[str, ...] = ()
 
 
 def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None) -> Corpus:
@@ -90,7 +92,31 @@ def corpus_of(dataset: Dataset, protocol: TaskProtocol, text_recipe: str | None)
         single=int((sequences.lengths == 1).sum()),
         rows=rows,
         cutoff=cutoff,
+        asked=asked_in(dataset, protocol),
     )
+
+
+def asked_in(dataset: Dataset, protocol: TaskProtocol) -> tuple[str, ...]:
+    """The words in which a model of the task is asked: of the prompts, and of questions as such.
+
+    A vocabulary of titles alone spells them in letters, three times as long as they need be.
+
+    Raises:
+        UsageError: The questions are about something that items do not have.
+        DataError: Items have no titles.
+    """
+    from tastebench.data.questions.attributes import rules_of
+    from tastebench.data.questions.templates import get_templates
+    from tastebench.data.questions.wording import all_wordings
+    from tastebench.recommenders.userqa.prompt import get_qa_prompt
+
+    spec = protocol.questions
+    if spec is None:
+        return ()
+    prompts = [get_qa_prompt("auto", spec.language, by_words=by) for by in (False, True)]
+    names = [rule.name for rule in rules_of(dataset, spec.attributes)]
+    asked = all_wordings(get_templates(spec.language), names)
+    return (*(words for one in prompts for words in one.words), *(f" {text}" for text in asked))
 
 
 def _taken(problem: SeqProblem | CtrProblem | QaProblem) -> Ragged:

@@ -66,12 +66,18 @@ def learn_tokenizer(corpus: Corpus, vocabulary: int, folder: Path) -> None:
 
 
 def _lines(corpus: Corpus) -> Iterator[str]:
-    """Every item as often as it was taken, at least once, as it stands in a document."""
+    """Every item as often as it was taken, at least once, as it stands in a document.
+
+    What is asked with stands before every question, so it counts as often as the most taken item.
+    """
     prompt = history_prompt()
     times = np.bincount(corpus.histories.values, minlength=len(corpus.texts))
     for item in corpus.items.tolist():
         line = f" {corpus.texts[item]}"
         for _ in range(max(1, int(times[item]))):
+            yield line
+    for line in corpus.asked:
+        for _ in range(max(1, int(times.max(initial=0)))):
             yield line
     yield prompt.user([corpus.texts[item] for item in corpus.items[:20].tolist()])
 

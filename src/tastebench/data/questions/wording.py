@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
 import polars as pl
 
 from tastebench.data.questions.answers import Variant
-from tastebench.data.questions.makers import Made
+from tastebench.data.questions.makers import ORDER, TIME, Made
 from tastebench.data.questions.templates import Templates
 from tastebench.data.questions.world import World
 from tastebench.ragged import Ragged
@@ -98,6 +99,21 @@ def _filled(
     )
     around: np.ndarray = before + value + after
     return around
+
+
+def all_wordings(words: Templates, attributes: Iterable[str]) -> list[str]:
+    """Every template about every attribute, without any value of a user, and what joins values."""
+    called = [words.called(name) for name in attributes]
+    ordinals = {"last": " ".join(words.last), "first": " ".join(words.first)}
+    texts = [
+        template.text.replace("{attribute}", name)
+        .replace("{ordinal}", ordinals.get(template.form, ""))
+        .replace("{k}", "")
+        .replace("{value}", "")
+        for template in words.templates
+        for name in (called if "{attribute}" in template.text else [""])
+    ]
+    return [*texts, ORDER, TIME]
 
 
 # ------------------------------------------------------------------------------- put together

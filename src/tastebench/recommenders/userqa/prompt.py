@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -77,6 +78,14 @@ class QaPrompt(BaseModel):
     def title(self) -> str:
         """Name and version, e.g. `user-en-v1`."""
         return f"{self.name}-v{self.version}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that it says, without its places."""
+        templates = (self.entry, self.question, self.option)
+        pieces = [piece for text in templates for piece in re.split(r"\{\w+\}", text)]
+        whole = (self.system or "", self.history, self.empty, self.vectors, self.answer)
+        return tuple(text for text in (*whole, *pieces, *self.labels) if text.strip())
 
     @property
     def hash(self) -> str:
