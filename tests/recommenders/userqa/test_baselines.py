@@ -52,16 +52,18 @@ def asked(text: str, *options: str, history: list[int] | None = None, **more: An
     )
 
 
-def case(train: Questions | None = None) -> QaProblem:
+def case(train: Questions | None = None, shown: int = 12) -> QaProblem:
     one = asked("?", "a", "b") if train is None else train
-    return QaProblem(8, 5, one, one, one)
+    return QaProblem(8, shown, one, one, one)
 
 
-def answers(name: str, questions: Questions, train: Questions | None = None) -> Answers:
+def answers(
+    name: str, questions: Questions, train: Questions | None = None, shown: int = 12
+) -> Answers:
     card = get_recommender(name)
     made: Any = build_recommender(card, card.config())
     assert isinstance(made, AnswersQuestions)
-    assert made.fit(case(train), ITEMS, FabricTrainer(seed=0)).curve == ()
+    assert made.fit(case(train, shown), ITEMS, FabricTrainer(seed=0)).curve == ()
     found: Answers = made.answer(questions)
     assert len(found.status) == len(found.soft) == len(found.tokens) == len(questions)
     return found
@@ -254,6 +256,17 @@ def test_options_that_fit_alike_share() -> None:
     text = LAST.format("category", "last")
     found = answers("reads-all", asked(text, "toy", "hat", history=[7]))  # nobody knows
     np.testing.assert_allclose(np.exp(found.scores[0]), 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attribute-count", "reads-all"])
+def test_nobody_reads_what_models_are_not_shown(name: str) -> None:
+    """Of the last three events two are desks and one a hat, of all of them three are toys."""
+    text = 'How many of the items that the user interacted with have the category "toy"?'
+    found = answers(name, asked(text, "3", "0"), shown=3)
+    shown = answers(name, asked(text, "3", "0", history=SEQUENCE[-3:]))
+    np.testing.assert_array_equal(found.scores, shown.scores)
+    assert found.scores[0].argmax() == 1
+    assert answers(name, asked(text, "3", "0")).scores[0].argmax() == 0
 
 
 @pytest.mark.parametrize("name", ["attribute-count", "reads-all"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tastebench.errors import UsageError
 from tastebench.recommenders.userqa.care import careful_steps
+from tastebench.recommenders.userqa.user_embedding import UserEmbeddingConfig
 from tastebench.training.adam import RowAdam
 from tastebench.training.fit import FabricTrainer
 from tastebench.training.settings import TrainSettings
@@ -72,6 +73,8 @@ def test_a_gradient_that_is_no_number_is_an_error_with_advice(clip: float | None
         pytest.raises(UsageError, match=r"gradient's length is nan(.|\n)*a longer warmup"),
     ):
         step(module, optimizer, slope=float("nan"))
+    # What is advised is what the settings are called.
+    UserEmbeddingConfig(model="m", adapter="mean", lr=1e-5, warmup=500, clip=0.5)
 
 
 def test_other_optimisers_and_later_steps_are_left_alone() -> None:

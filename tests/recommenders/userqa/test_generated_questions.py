@@ -66,7 +66,7 @@ def test_reads_all_is_right_where_reading_is_enough(language: Any) -> None:
         n=source.n_items, text=columns["title"], columns=columns, values=values, forms=("text",)
     )
     problem = QaProblem(
-        source.n_items, 20, made.parts["train"], made.parts["valid"], made.parts["test"]
+        source.n_items, 512, made.parts["train"], made.parts["valid"], made.parts["test"]
     )
     right: dict[str, dict[str, float]] = {}
     test = problem.test

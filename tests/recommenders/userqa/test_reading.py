@@ -132,13 +132,15 @@ def test_greedy_takes_the_likeliest_token_of_all_and_no_label_is_no_answer(
 
 
 @pytest.mark.parametrize(
-    ("said", "option"), [("A", 0), ("12", 1), ("1x", 2), ("", -1), ("b", -1), ("AB", 0)]
+    ("said", "option"),
+    [("A", 0), ("A.", 0), ("12", 1), ("1)", 2), ("1x", -1), ("123", -1), ("", -1), ("b", -1)],
 )
 def test_the_longest_label_that_begins_a_text_is_meant(said: str, option: int) -> None:
-    """So that 1 is not taken where 12 is said, and nothing is never right."""
+    """So that 1 is not taken where 12 is said, and neither nothing nor a word is a label."""
     from tastebench.recommenders.userqa.reading import _option
 
     assert _option(said, ("A", "12", "1", "Z")) == option
+    assert _option("About", ("A", "12", "1", "Z")) == -1
 
 
 def test_greedy_and_options_agree_where_a_label_is_said(

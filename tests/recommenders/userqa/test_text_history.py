@@ -134,6 +134,20 @@ def test_events_without_room_are_left_out_and_counted(
     assert made.account().prompt_tokens == 0
 
 
+def test_events_without_room_in_training_are_told_of(
+    models: Callable[[str], Path], prompt: str
+) -> None:
+    """T26: the history gives way to the answer, and the record says how often."""
+    case = problem(4, 4)
+    long = replace(case.train, history=Ragged.from_lists([list(range(12))] * len(case.train)))
+    config = settings(models("llama"), prompt, tune="full", epochs=1, events=12, max_length=120)
+    made: Any = TextHistory(config)
+    report = made.fit(replace(case, train=long), shop(("text",)), FabricTrainer(seed=0))
+    (note,) = [note for note in report.notes if note.endswith("no room in the prompts of training")]
+    assert int(note.split()[0].replace(",", "")) > 0
+    assert not any("0 texts" in note for note in report.notes)
+
+
 def test_users_who_are_not_asked_about_are_not_counted(
     models: Callable[[str], Path], prompt: str
 ) -> None:

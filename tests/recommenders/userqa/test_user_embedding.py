@@ -250,6 +250,17 @@ def test_tokens_are_counted_as_published(models: Callable[[str], Path], prompt: 
         assert told.probes["encoder_parameters"] == made.fitted.network.dense
         assert told.probes["prompt_tokens_per_thousand"] == 1000 * told.prompt_tokens / 8
         assert told.probes["seconds_per_thousand"] > 0
+        # Two operations a weight and token: matrices over what is read, words where one is scored,
+        # the encoder over events.
+        c: Any = made.fitted.reader.headed.model.config
+        keys = c.hidden_size // c.num_attention_heads * c.num_key_value_heads
+        layer = c.hidden_size * (2 * c.hidden_size + 2 * keys + 3 * c.intermediate_size)
+        body = c.num_hidden_layers * layer
+        words = c.vocab_size * c.hidden_size
+        events = case.test.history[np.unique(case.test.user)].tail(case.history_length)
+        worked = body * (found[-1].tokens.sum() + found[-1].soft.sum()) + words * 8
+        worked += made.fitted.network.dense * len(events.values)
+        assert told.probes["gflops_per_question"] == pytest.approx(2e-9 * worked / 8, rel=1e-9)
     one, sixteen = found
     assert set(one.soft) == {1} and set(sixteen.soft) == {16}
     np.testing.assert_array_equal(one.tokens, sixteen.tokens)

@@ -30,7 +30,7 @@ _LISTS = r" > | -> "
 
 
 class AttributeCount:
-    """Scores options by counts over the user's whole history.
+    """Scores options by counts over the user's history, as much of it as models are shown.
 
         one value        how many events have it
         a list           sum over its places j = 1 .. k of (k + 1 - j) times the count of the j-th
@@ -45,6 +45,7 @@ class AttributeCount:
         self.config = config
         self._each: Ragged | None = None
         self._values: np.ndarray = np.empty(0, dtype=object)
+        self._events = 0
 
     def fit(self, problem: QaProblem, items: Items, trainer: Trainer) -> FitReport:
         """Takes what items are; there is nothing to learn.
@@ -67,7 +68,7 @@ class AttributeCount:
             codes += [codes_of(self._values, column.whole)]
         row, code = np.concatenate(rows), np.concatenate(codes)
         pair = np.unique((row * len(self._values) + code)[code >= 0])
-        size = max(len(self._values), 1)
+        size, self._events = max(len(self._values), 1), problem.history_length
         self._each = Ragged.from_rows(pair // size, pair % size, items.n)
         seconds = time.perf_counter() - begin
         return FitReport(parameters=len(self._each.values), seconds=seconds)
@@ -86,7 +87,7 @@ class AttributeCount:
         n = len(questions)
         if not n:
             return no_answers(questions)
-        questions = asked_only(questions)
+        questions = asked_only(questions, self._events)
         options = option_texts(questions.options)
         numbers = pl.Series(options.ravel()).cast(pl.String).str.to_integer(strict=False)
         number = numbers.cast(pl.Float64).to_numpy().reshape(options.shape)

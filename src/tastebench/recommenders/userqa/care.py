@@ -60,7 +60,7 @@ def _refuse_what_is_not_finite(trained: list[Any], clip: float | None) -> None:
     if not torch.isfinite(length):
         raise UsageError(
             f"training diverged: the gradient's length is {length.item()}",
-            fix="a lower lr, a longer warmup, a smaller clip, or adapter: {kind: mean}",
+            fix="a lower lr, a longer warmup, a smaller clip, or of soft tokens adapter: mean",
         )
 
 

@@ -193,6 +193,7 @@ class UserEmbedding:
         known = self.fitted
         users = UserVectors(known.network, known.adapter, histories[asked], self._events)
         self._asked = histories, asked, users
+        known.reader.worked(known.network.dense, users.events)
         return users
 
     def _heads(self, n: int, reader: QaReader) -> Ragged:

@@ -9,11 +9,19 @@ import numpy as np
 from tastebench.contracts import Answers, Questions
 
 
-def asked_only(questions: Questions) -> Questions:
-    """The same questions; a single one then costs what one user costs, and not what all do."""
+def asked_only(questions: Questions, latest: int | None = None) -> Questions:
+    """The same questions; a single one then costs what one user costs, and not what all do.
+
+    Args:
+        questions: Some of those about all users.
+        latest: Events of each history that are kept, the latest ones; None for all.
+    """
     users, user = np.unique(questions.user, return_inverse=True)
     asker = None if questions.asker is None else questions.asker[users]
-    return replace(questions, history=questions.history[users], user=user, asker=asker)
+    history = questions.history[users]
+    if latest is not None:
+        history = history.tail(latest)
+    return replace(questions, history=history, user=user, asker=asker)
 
 
 def no_answers(questions: Questions) -> Answers:

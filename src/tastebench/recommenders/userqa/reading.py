@@ -23,6 +23,7 @@ from tastebench.lm.lora import keep_trained_only
 from tastebench.lm.padded import Padded
 from tastebench.lm.partly import PartlyTrained, adapters
 from tastebench.lm.prefix import Asked, Prompts, Reader, device_of, last_places, logits_of
+from tastebench.lm.speed import multiplying_weights
 from tastebench.lm.spending import per_thousand
 from tastebench.lm.states import sample_of
 from tastebench.metrics.answers import ANSWERED
@@ -36,6 +37,9 @@ from tastebench.recommenders.userqa.soft import SoftHeaded
 Tune = Literal["none", "lora", "full"]
 
 UNPARSED = "unparsed"
+
+FLOPS_PROBE = "gflops_per_question"
+"""Probe of a record: 10^9 operations a question, as `QaReader.worked` counts them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +111,7 @@ class QaReader:
         )
         self._counts: Counter[str] = Counter()
         self._seconds = 0.0
+        self._weights, self._operations = multiplying_weights(folder), 0.0
 
     @property
     def device(self) -> torch.device:
@@ -197,6 +202,10 @@ class QaReader:
         status = [ANSWERED] * len(questions)
         if self.config.scoring == "greedy":
             scores, status = self._parsed(scores[:, 0], len(questions.options[0]))
+        scored = suffixes.answers.lengths.sum() if self.layout.labels is None else len(questions)
+        head = self.headed.vocabulary * self.headed.width
+        self.worked(self._weights or 0, int(tokens.sum()))
+        self.worked(head, int(scored))
         tokens = tokens - soft
         self._counts["prompt_tokens"] += int(tokens.sum())
         self._counts["cut"] += int(suffixes.cut.sum())
@@ -275,12 +284,23 @@ class QaReader:
         seconds, self._seconds = self._seconds, 0.0
         read, asked = counts.pop("prompt_tokens", 0), counts[ANSWERED] + counts[UNPARSED]
         written = asked if self.config.scoring == "greedy" else 0
+        operations, self._operations = self._operations, 0.0
+        flops = {FLOPS_PROBE: operations / asked / 1e9} if asked and self._weights else {}
         return Account(
             prompt_tokens=read,
             completion_tokens=written,
             counts=dict(counts),
-            probes=per_thousand(asked, read, written, seconds),
+            probes={**per_thousand(asked, read, written, seconds), **flops},
         )
+
+    def worked(self, weights: int, tokens: int) -> None:
+        """Adds two operations for every weight that every one of the tokens is multiplied by.
+
+        Kaplan et al., 2020 (arXiv:2001.08361), 2.1: what attention takes besides is left out. Of
+        the reader these are its matrices over every token of a question, and the words' over the
+        tokens that are scored; of a user encoder its dense weights over every event it reads.
+        """
+        self._operations += 2.0 * weights * tokens
 
     def count(self, name: str, n: int) -> None:
         """Adds to what is told of."""
@@ -298,6 +318,13 @@ def _of_each(questions: Questions) -> np.ndarray:
 
 
 def _option(said: str, labels: tuple[str, ...]) -> int:
-    """The option whose label a text begins with, the longest of several; -1 for none."""
-    fits = [i for i, label in enumerate(labels) if said.startswith(label)]
+    """The option whose label a text begins with, the longest of several; -1 for none.
+
+    A word that begins with the letter of a label is no label: of `Because` none is meant.
+    """
+    fits = [
+        i
+        for i, label in enumerate(labels)
+        if said.startswith(label) and not said[len(label) : len(label) + 1].isalnum()
+    ]
     return max(fits, key=lambda i: len(labels[i]), default=-1)

@@ -1,6 +1,7 @@
-"""Reads all: answers from the user's whole sequence by the rules that the questions go by.
+"""Reads all: answers from the user's sequence by the rules that the questions go by.
 
-The other end of the scale: what is written in a user's events it reads without fault. What comes
+The other end of the scale: what is written in the events that models are shown (`history_length`)
+it reads without fault, and what asks about earlier ones it does not know either. What comes
 next is written nowhere. There it takes, of attributes, what the user had most, and of items, the
 one that train users had most beside what this user had: a guess, and beaten by whoever guesses
 better.
@@ -26,7 +27,7 @@ def _build(config: NoParameters) -> Recommender:
 
 CARD = RecommenderCard(
     name="reads-all",
-    summary="reads the whole sequence without fault; what comes next it has to guess",
+    summary="reads all that is shown of a user without fault; what comes next it has to guess",
     tasks=("userqa",),
     representations=("text",),
     config=NoParameters,

@@ -60,9 +60,19 @@ class TextHistory:
             lessons = reader.lessons(self._prefixes(asked.history), asked)
             self._module = Answering(reader.choose(lessons), None, tuned=True)
         prepared = time.perf_counter() - began
+        cut = reader.account().counts
+        notes = tuple(
+            f"{cut[name]:,} {what} of training"
+            for name, what in (
+                ("left_out", "events had no room in the prompts"),
+                ("shortened", "texts of items were cut in the prompts"),
+            )
+            if cut[name]
+        )
         report = learn(self._module, reader, lessons, config, trainer)
         reader.account()
-        return replace(report, seconds=report.seconds + prepared)
+        notes = (*report.notes, *notes)
+        return replace(report, seconds=report.seconds + prepared, notes=notes)
 
     def answer(self, questions: Questions) -> Answers:
         """Log-probabilities of the options' labels or words.

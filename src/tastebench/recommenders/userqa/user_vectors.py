@@ -41,6 +41,11 @@ class UserVectors:
     def __len__(self) -> int:
         return len(self._histories)
 
+    @property
+    def events(self) -> int:
+        """Items that are read of all of them."""
+        return len(self._histories.values)
+
     def take(self, users: np.ndarray) -> tuple[Tensor, Tensor]:
         """Vectors of some users `[b, k, w]`, on the encoder's device, and which are real."""
         if self._kept is None:

@@ -17,7 +17,7 @@ from tastebench.data.questions.makers import ORDER, TIME
 from tastebench.errors import UsageError
 from tastebench.ragged import Ragged, spans
 from tastebench.recommenders.userqa.asked import Asking, read_questions
-from tastebench.recommenders.userqa.narrow import no_answers
+from tastebench.recommenders.userqa.narrow import asked_only, no_answers
 from tastebench.recommenders.userqa.values import Column, columns_of, option_texts
 
 _THIRDS = 3
@@ -31,6 +31,7 @@ class ReadsAll:
     def __init__(self) -> None:
         self._columns: dict[str, Column] = {}
         self._train: Ragged | None = None
+        self._events = 0
 
     def fit(self, problem: QaProblem, items: Items, trainer: Trainer) -> FitReport:
         """Takes what items are, and who had what in training.
@@ -40,7 +41,7 @@ class ReadsAll:
         """
         begin = time.perf_counter()
         self._columns = columns_of(items, "reads-all")
-        self._train = problem.train.history
+        self._train, self._events = problem.train.history, problem.history_length
         return FitReport(parameters=0, seconds=time.perf_counter() - begin)
 
     def answer(self, questions: Questions) -> Answers:
@@ -54,6 +55,7 @@ class ReadsAll:
         n = len(questions)
         if not n:
             return no_answers(questions)
+        questions = asked_only(questions, self._events)
         options = option_texts(questions.options)
         scores = np.full(options.shape, -np.inf, dtype=np.float32)
         for asking in read_questions(questions, tuple(self._columns)):
