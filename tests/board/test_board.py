@@ -497,6 +497,7 @@ def test_cost_adds_tasks_averages_seeds_and_counts_encoding_once(
         "per_thousand": {},
         "energy": None,
         "tokens": {},
+        "gflops": {},
         "latency_ms": {
             "seqrec/shop": {"p50": 1.0, "p95": 2.0, "p99": 3.0, **uncached},
             "cf/shop": {"p50": 2.0, "p95": 4.0, "p99": 6.0, **uncached},

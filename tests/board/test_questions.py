@@ -79,22 +79,30 @@ def test_the_table_by_kind_stands_under_the_board(record: Callable[..., Record])
     counts = {"asked": 10, "soft_tokens": 10, "text_tokens": 905}
     asked = {"task": "userqa", "questions": {"options": 2}, "history_length": 512}
     one = record(
-        "userqa", "user-embedding", means=means, headline="accuracy", counts=counts, protocol=asked
+        "userqa",
+        "user-embedding",
+        means=means,
+        headline="accuracy",
+        counts=counts,
+        protocol=asked,
+        probes={"gflops_per_question": 0.125},
     )
     told = record(
         "userqa", "majority", means={**means, "accuracy": 0.4}, headline="accuracy", protocol=asked
     )
     board = make_board(sort_out([Entry(one), Entry(told)]))
     text = as_text(replace(board, published=get_published("uqabench")))
-    assert "shop: right answers in percent, of 2 options" in text
+    assert "shop: right answers in percent, of 2 options (chance 50.0)" in text
     table = text[text.index("right answers in percent") :].splitlines()
     (head,) = [line for line in table if " df " in line]
     assert head.split() == [
         "encoder", "df", "mf", "sequence", "ip", "ap", "action", "li", "si", "it", "interest",
-        "all", "tokens",
+        "all", "tokens", "GFLOP",
     ]  # fmt: skip
     row = next(line for line in table if line.strip().startswith("user-embedding"))
-    assert row.split() == ["user-embedding", "25.0", "75.0", "50.0", "91.5"]
+    assert row.split() == [
+        "user-embedding", "25.0", "75.0", "50.0", "91.5", "0.125",
+    ]  # fmt: skip
     row = next(line for line in table if line.strip().startswith("majority"))
     assert row.split() == ["majority", "25.0", "75.0", "40.0"]
     assert any(line.split()[:3] == ["Trm++", "47.3", "27.3"] for line in table)
@@ -145,19 +153,20 @@ def test_the_table_by_kind_in_every_form(record: Callable[..., Record]) -> None:
         for name in ("first", "[second]")
     ]
     board = make_board(sort_out([Entry(one) for one in records]), row_by="recommender")
-    title = "shop: right answers in percent, of 4 options"
+    title = "shop: right answers in percent, of 4 options (chance 25.0)"
     lines = to_markdown(board).splitlines()
     at = lines.index(title)
     assert lines[at + 2 : at + 6] == [
         "| recommender | df | sequence | li | all |",
         "| :-- | --: | --: | --: | --: |",
-        "| \\[second] | 25.0 | 30.0 | 75.0 | 50.0 |",
-        "| first | 25.0 | 30.0 | 75.0 | 50.0 |",
+        "| \\[second] | 25.0±1.0 | 30.0±1.0 | 75.0±1.0 | 50.0±1.0 |",
+        "| first | 25.0±1.0 | 30.0±1.0 | 75.0±1.0 | 50.0±1.0 |",
     ]
     latex = to_latex(board)
     assert f"\\caption{{{title}.}}" in latex
-    assert r"first & 25.0 & 30.0 & 75.0 & 50.0 \\" in latex
-    assert r"{}[second] & 25.0 & 30.0 & 75.0 & 50.0 \\" in latex
+    row = r"& 25.0$\pm$1.0 & 30.0$\pm$1.0 & 75.0$\pm$1.0 & 50.0$\pm$1.0 \\"
+    assert rf"first {row}" in latex
+    assert rf"{{}}[second] {row}" in latex
     rows = list(csv.DictReader(io.StringIO(to_csv(board))))
     assert [(row["metric"], float(row["mean"])) for row in rows if row["name"] == "first"] == [
         ("accuracy", 0.5),

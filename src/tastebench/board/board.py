@@ -20,7 +20,7 @@ from tastebench.board.marks import marks_of, usual_of
 from tastebench.board.million import per_million
 from tastebench.board.model import Board, Column, Kind, Row, RowBy, Score, row_by_of
 from tastebench.board.names import Grouping, group_cells
-from tastebench.board.questions import tokens_of
+from tastebench.board.questions import gflops_of, tokens_of
 from tastebench.board.ranks import rank_intervals
 from tastebench.board.summary import summarise
 from tastebench.board.thousand import thousand_notes, thousand_of
@@ -225,6 +225,7 @@ def _row(grouping: Grouping, name: str) -> Row:
             "per_thousand": thousand_of(cells),
             "energy": energy_of(cells),
             "tokens": tokens_of(cells),
+            "gflops": gflops_of(cells),
         },
         params={f"{spec.task}/{spec.dataset}": spec.params for spec in specs},
     )

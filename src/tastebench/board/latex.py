@@ -33,6 +33,7 @@ _SIGNS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "±": r"$\pm$",
     "`": "{`}",  # two of them, or one behind a ? or !, would be another sign
     **{sign: f"\\{sign}" for sign in "{}$&#_%"},
 }

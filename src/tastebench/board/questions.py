@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from rich.text import Text
 
 from tastebench.board.cells import Cell
@@ -13,6 +14,7 @@ from tastebench.board.layout import Block, Line, TextColumn, lines_of, row_label
 from tastebench.board.model import Board, Column, Row
 from tastebench.board.published import PublishedRow
 from tastebench.metrics.grammar import DIMENSIONS
+from tastebench.recommenders.userqa.settings import FLOPS_PROBE
 
 TASK = "userqa"
 
@@ -40,6 +42,17 @@ def tokens_of(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
     return found
 
 
+def gflops_of(cells: Sequence[Cell]) -> dict[str, float]:
+    """10^9 operations of a question by task and dataset, means over seeds."""
+    found = {}
+    for cell in cells:
+        probes = [e.record.probes.get(FLOPS_PROBE) for e in cell.entries]
+        known = [value for value in probes if value is not None]
+        if known and len(known) == len(probes):
+            found[f"{cell.record.spec.task}/{cell.record.spec.dataset}"] = float(np.mean(known))
+    return found
+
+
 def kind_columns(board: Board) -> list[Column]:
     """Columns of every kind and dimension of questions beside those that rank, for lists."""
     metrics = [_metric(place) for place in _HEADS]
@@ -52,30 +65,44 @@ def kind_columns(board: Board) -> list[Column]:
     ]
 
 
-def question_blocks(board: Board) -> Iterator[tuple[str, Block]]:
-    """A title and the columns of each dataset: accuracy of every kind and dimension, in percent."""
+def question_blocks(board: Board, *, intervals: bool = True) -> Iterator[tuple[str, Block]]:
+    """A title and the columns of each dataset: accuracy of every kind and dimension, in percent.
+
+    Args:
+        board: The board.
+        intervals: With half the 95 % interval over users behind each, for which a terminal has no
+            room.
+    """
     datasets = dict.fromkeys(c.dataset for c in board.columns if c.task == TASK)
     lines = lines_of(board)
     for dataset in datasets:
-        cells = {place: [_percent(line, dataset, place) for line in lines] for place in _HEADS}
+        cells = {
+            place: [_percent(line, dataset, place, intervals) for line in lines] for place in _HEADS
+        }
         block = [TextColumn((board.row_by,), tuple(map(Text, row_labels(board))), left=True)]
         block += [
             TextColumn((head,), tuple(map(Text, cells[place])))
             for place, head in _HEADS.items()
             if any(cells[place])
         ]
-        tokens = [_tokens(line, dataset) for line in lines]
-        if any(tokens):
-            block.append(TextColumn(("tokens",), tuple(map(Text, tokens))))
-        yield f"{dataset}: right answers in percent, of {_options(board, dataset)} options", block
+        for head, told in (("tokens", _tokens), ("GFLOP", _gflops)):
+            costs = [told(line, dataset) for line in lines]
+            if any(costs):
+                block.append(TextColumn((head,), tuple(map(Text, costs))))
+        yield f"{dataset}: right answers in percent, {_options(board, dataset)}", block
 
 
-def _percent(line: Line, dataset: str, place: str) -> str:
+def _percent(line: Line, dataset: str, place: str, intervals: bool) -> str:
     if isinstance(line, PublishedRow):
         score = line.scores.get(place)
         return "" if score is None else f"{100 * score:.1f}"
     found = line.scores.get(f"{TASK}/{dataset}/{_metric(place)}")
-    return "" if found is None or found.mean is None else f"{100 * found.mean:.1f}"
+    if found is None or found.mean is None:
+        return ""
+    mean = f"{100 * found.mean:.1f}"
+    if not intervals or found.low is None or found.high is None:
+        return mean
+    return f"{mean}±{50 * (found.high - found.low):.1f}"
 
 
 def _metric(place: str) -> str:
@@ -93,11 +120,17 @@ def _tokens(line: Line, dataset: str) -> str:
     return f"{found['soft'] + found['text']:,.1f}"
 
 
+def _gflops(line: Line, dataset: str) -> str:
+    places: Any = line.cost.get("gflops", {}) if isinstance(line, Row) else {}
+    found = places.get(f"{TASK}/{dataset}")
+    return "" if found is None else f"{found:.3g}"
+
+
 def _options(board: Board, dataset: str) -> str:
-    """How many options a question has; several numbers where protocols are mixed."""
+    """How many options a question has and what guessing is worth, of each where several are."""
     found = {
         asked["protocol"]["questions"]["options"]
         for asked in board.protocols
         if asked["task"] == TASK and asked["dataset"] == dataset
     }
-    return " or ".join(map(str, sorted(found)))
+    return " or ".join(f"of {n} options (chance {100 / n:.1f})" for n in sorted(found))

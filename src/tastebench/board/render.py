@@ -53,7 +53,7 @@ def print_board(board: Board, console: Console) -> None:
     styles = [_style(line) for line in lines]
     for block in blocks(board, console.width, symbols):
         print_block(block, console, styles, sections)
-    for title, block in question_blocks(board):
+    for title, block in question_blocks(board, intervals=False):
         console.print(Text(title, style="italic"))
         print_block(block, console, styles, sections)
     for line in _foot(board, symbols):

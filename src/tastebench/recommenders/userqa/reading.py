@@ -31,15 +31,17 @@ from tastebench.ragged import Ragged
 from tastebench.recommenders.llm.pieces import concatenated
 from tastebench.recommenders.userqa.layout import Layout, Suffixes, make_layout
 from tastebench.recommenders.userqa.prompt import get_qa_prompt
-from tastebench.recommenders.userqa.settings import ReaderSettings, in_chat, length_of
+from tastebench.recommenders.userqa.settings import (
+    FLOPS_PROBE,
+    ReaderSettings,
+    in_chat,
+    length_of,
+)
 from tastebench.recommenders.userqa.soft import SoftHeaded
 
 Tune = Literal["none", "lora", "full"]
 
 UNPARSED = "unparsed"
-
-FLOPS_PROBE = "gflops_per_question"
-"""Probe of a record: 10^9 operations a question, as `QaReader.worked` counts them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,9 @@ from tastebench.training.settings import TrainSettings
 if TYPE_CHECKING:
     from tastebench.lm.load import ModelFolder
 
+FLOPS_PROBE = "gflops_per_question"
+"""Probe of a record: 10^9 operations a question, as `QaReader.worked` counts them."""
+
 
 class ReaderSettings(TrainSettings):
     """The language model that answers, how it is asked and how it is tuned."""
