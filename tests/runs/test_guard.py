@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 import tastebench as tb
-from tastebench.data.catalog import datasets_folder
+from tastebench.data.catalog import datasets_folder, load_dataset
 from tastebench.data.dataset import Dataset
 from tastebench.data.provenance import Provenance
+from tastebench.data.questions.people import rows_of_test
 from tastebench.data.split import TEST, default_split, split
 from tastebench.errors import ProtocolError
 from tastebench.runs import expand
@@ -111,3 +112,17 @@ def test_what_was_shown_is_asked_about_too(tiny: Dataset, source: str) -> None:
     )["at"]
     with pytest.raises(ProtocolError, match=r"items.title was written by a-model from .* include"):
         check_texts(shown_and_titled(tiny, asked.to_numpy(), **tables), protocol, "title")
+
+
+@pytest.mark.parametrize("recipe", [None, "title"])
+def test_what_questions_are_about_is_looked_at_in_whatever_form(recipe: str | None) -> None:
+    """A brand that a model wrote from what a test user did, though no text recipe reads it."""
+    shop = load_dataset("storefront")
+    protocol = TASKS.get("userqa").protocol(shop)
+    assert protocol.questions is not None
+    test = rows_of_test(shop, protocol.questions)
+    made = Provenance("item text", ("items.brand",), "a-model", shop.fingerprint, rows=test[:1])
+    with pytest.raises(ProtocolError, match=r"items.brand was written by a-model"):
+        check_texts(replace(shop, provenance=(made,)), protocol, recipe)
+    other = replace(made, fields=("items.description",))
+    check_texts(replace(shop, provenance=(other,)), protocol, recipe)

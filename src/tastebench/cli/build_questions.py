@@ -38,7 +38,10 @@ class LanguageChoice(StrEnum):
 
 def questions(  # noqa: PLR0913, PLR0917 - an option each
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Whose users are asked about.")],
-    language: Annotated[LanguageChoice, typer.Option(help="Of the questions.")] = LanguageChoice.en,
+    language: Annotated[
+        LanguageChoice | None,
+        typer.Option(help="Of the questions; the dataset's own if not given, or English."),
+    ] = None,
     n: Annotated[int, typer.Option("--questions", min=1, help="About users of test.")] = 2000,
     train: Annotated[
         int, typer.Option("--train-questions", min=0, help="About users of train.")
@@ -76,9 +79,10 @@ def questions(  # noqa: PLR0913, PLR0917 - an option each
     from tastebench.cli.questions_told import print_report, report
     from tastebench.data.catalog import load_dataset
     from tastebench.data.questions.artefact import copy, free_for
+    from tastebench.data.questions.spec import language_of
 
     given = {
-        "language": language.value,
+        "language": language.value if language else "en",
         "questions": n,
         "train_questions": train,
         "valid_questions": valid,
@@ -89,6 +93,8 @@ def questions(  # noqa: PLR0913, PLR0917 - an option each
     if out is not None:
         free_for(out)
     data = load_dataset(dataset, progress=say)
+    if language is None:
+        spec = spec.model_copy(update={"language": language_of(data.card.language)})
     artefact = make_questions(data, spec, say)
     if out is not None:
         artefact = copy(artefact, out)

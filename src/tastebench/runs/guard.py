@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,25 @@ def check_texts(dataset: Dataset, protocol: TaskProtocol, recipe: str | None) ->
     Args:
         dataset: What is run on.
         protocol: How it is cut; a search is not cut, and is checked against its queries.
-        recipe: The run's text recipe; None where it reads no text.
+        recipe: The run's text recipe; None where it reads no text. What questions are about is
+            read by whoever answers, in whatever form.
 
     Raises:
         ProtocolError: A text was made from test rows, or it is not known from what.
     """
-    if not dataset.provenance or recipe is None:
+    if not dataset.provenance or (recipe is None and protocol.questions is None):
         return
     from tastebench.data.provenance import QUERIES, check_query_artefacts, check_text_artefacts
     from tastebench.data.text import columns_read
 
-    columns = columns_read(dataset.tables.items, recipe, dataset.card.text_columns)
+    columns: Iterable[str] = ()
+    if recipe is not None:
+        columns = columns_read(dataset.tables.items, recipe, dataset.card.text_columns)
+    if protocol.questions is not None:
+        from tastebench.data.questions.attributes import rules_of
+
+        asked = {rule.column for rule in rules_of(dataset, protocol.questions.attributes)}
+        columns = asked.union(columns)
     fields = {f"items.{column}" for column in columns}
     if protocol.split is None and protocol.questions is None:
         check_query_artefacts(dataset, fields | {QUERIES})

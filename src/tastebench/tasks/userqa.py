@@ -7,6 +7,7 @@ from. A question counts once, whatever its kind: the averages are micro averages
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from tastebench.contracts import Part, QaProblem
 from tastebench.data.questions import KINDS, QuestionSpec, generate
+from tastebench.data.questions.spec import language_of
 from tastebench.metrics.grammar import DIMENSIONS
 from tastebench.tasks.evaluate import history_segment
 from tastebench.tasks.protocol import TaskProtocol
@@ -34,8 +36,14 @@ HISTORY_LENGTH = 512
 
 
 def default_protocol(dataset: Dataset, **overrides: Any) -> TaskProtocol:
-    """All kinds of questions in the published proportions, in English, users cut 80/10/10."""
-    questions = QuestionSpec.model_validate(overrides.pop("questions", None) or {})
+    """All kinds of questions in the published proportions, users cut 80/10/10.
+
+    They are in the language of the dataset where there are templates of it, else in English.
+    """
+    given = overrides.pop("questions", None) or {}
+    if isinstance(given, Mapping):
+        given = {"language": language_of(dataset.card.language), **given}
+    questions = QuestionSpec.model_validate(given)
     defaults = {
         "task": "userqa",
         "questions": questions,

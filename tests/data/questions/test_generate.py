@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tastebench.data.questions import KINDS, QuestionSet, QuestionSpec, generate
 from tastebench.data.questions.check import check
 from tastebench.data.questions.wording import equal
 from tastebench.errors import DataError, UsageError
+from tastebench.tasks import TASKS
 
 DatasetOf = Callable[[pl.DataFrame, dict[str, list[int]]], Dataset]
 
@@ -186,3 +188,26 @@ def test_what_cannot_be_asked_is_said(shop: Dataset, spec: QuestionSpec) -> None
 def test_equal_options_are_seen() -> None:
     options = np.array([["a", "b", "c", "d"], ["a", "b", "c", "b"]], dtype=object)
     assert equal(options).tolist() == [False, True]
+
+
+def test_proportions_of_what_cannot_be_asked_are_refused_by_name(shop: Dataset) -> None:
+    """Titles alone have no interests: the share of all kinds would be nothing."""
+    spec = QuestionSpec(
+        attributes=(), questions=40, train_questions=40, valid_questions=0, keep_proportions=True
+    )
+    with pytest.raises(DataError, match=r"can be asked of (ap and )?li(.|\n)*proportions of df"):
+        generate(shop, spec)
+
+
+def test_questions_are_in_the_language_of_the_dataset(shop: Dataset) -> None:
+    task = TASKS.get("userqa")
+    chinese = replace(shop, card=shop.card.model_copy(update={"language": "zh-CN"}))
+    for dataset, given, language in (
+        (shop, {}, "en"),
+        (chinese, {"questions": 5}, "zh"),
+        (chinese, {"language": "en"}, "en"),
+        (chinese, QuestionSpec(), "en"),
+    ):
+        protocol = task.protocol(dataset, questions=given)
+        assert protocol.questions is not None
+        assert protocol.questions.language == language

@@ -31,7 +31,7 @@ from tastebench.data.questions.wording import (
     worded,
 )
 from tastebench.data.questions.world import World
-from tastebench.errors import UsageError
+from tastebench.errors import DataError, UsageError
 from tastebench.ragged import Ragged
 
 GENERATOR = 1
@@ -158,6 +158,7 @@ def _part(
         counts[f"{part}_{kind}"] = {**({"lacking": wanted - n} if n < wanted else {}), **dropped}
     if world.spec.keep_proportions:
         share = min((len(found[k].who) / n for k, n in all_wanted.items() if n), default=1.0)
+        _refuse_to_leave_nothing(part, found, all_wanted)
         for kind, wanted in all_wanted.items():
             found[kind] = take(found[kind], np.arange(int(share * wanted + 1e-9)))
     sizes = {kind: len(asked.who) for kind, asked in found.items()}
@@ -165,6 +166,19 @@ def _part(
         counts[f"{part}_{kind}"] = {"asked": n, **counts[f"{part}_{kind}"]}
     kinds = np.repeat([KINDS.index(kind) for kind in sizes], list(sizes.values()))
     return joined([nothing(world.spec.options), *found.values()]), kinds
+
+
+def _refuse_to_leave_nothing(part: Part, found: dict[Kind, Asked], wanted: dict[Kind, int]) -> None:
+    """Of kinds that nothing can be asked of, the share of all others would be nothing, too."""
+    none = [kind for kind, n in wanted.items() if n and not len(found[kind].who)]
+    some = [kind for kind, asked in found.items() if len(asked.who)]
+    if none and some:
+        raise DataError(
+            f"no {part} question can be asked of {' and '.join(none)}, and keep_proportions would "
+            f"leave none of {', '.join(some)} either",
+            where="questions",
+            fix=f"proportions of {', '.join(some)} alone, or no keep_proportions",
+        )
 
 
 def _kind(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +27,16 @@ PUBLISHED: dict[Kind, float] = {
     "it": 766,
 }
 """How many questions of each kind UQABench asks."""
+
+
+def language_of(said: str) -> Language:
+    """The language of questions about items in a language: their own where there are templates.
+
+    >>> language_of("zh"), language_of("fr")
+    ('zh', 'en')
+    """
+    known: dict[str, Language] = {one: one for one in get_args(Language)}
+    return known.get(said.lower()[:2], "en")
 
 
 class QuestionSpec(BaseModel):
