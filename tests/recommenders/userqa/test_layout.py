@@ -175,10 +175,20 @@ def test_what_is_too_long_is_cut_and_never_what_asks_for_the_answer(
     long = one("red " * 90, ("blue " * 50, "red", "pan " * 3, "a"))
     found = layout.suffixes(long)
     assert found.tokens.lengths.tolist() == [room]
-    assert found.cut.tolist() == [True]
+    assert found.cut.tolist() == [True] and found.alike.tolist() == [False]
     text = words(layout, found.tokens[0])
     assert text.startswith("a red red") and text.endswith("; the")
     assert " lamp red;" in text and " pan a;" in text
+
+
+def test_options_that_differ_only_where_they_are_cut_are_told_of(
+    headed: Headed, prompt: str
+) -> None:
+    layout = make_layout(get_qa_prompt(prompt), headed, 60, chat=False)
+    lists = "blue " * 50
+    assert layout.suffixes(one("red", (f"{lists}red", f"{lists}pan", "red", "a"))).alike.all()
+    assert not layout.suffixes(one("red", (f"red {lists}", f"pan {lists}", "red", "a"))).alike.any()
+    assert not layout.suffixes(one("red", ("red", "red pan", "pan", "a"))).alike.any()
 
 
 def test_no_room_at_all_is_said(headed: Headed, prompt: str) -> None:

@@ -92,6 +92,8 @@ def learn(
     notes = list(report.notes)
     if lessons.cut:
         notes.append(f"{lessons.cut:,} of {len(lessons.texts):,} training questions were cut")
+    if lessons.alike:
+        notes.append(f"of {lessons.alike:,} of these two options read the same then")
     return replace(report, notes=(*reader.notes, *notes))
 
 

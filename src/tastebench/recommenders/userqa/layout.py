@@ -52,12 +52,14 @@ class Suffixes:
     Attributes:
         tokens: From the question to where the answer begins, int32, `n` lists.
         cut: Whose question or options were shortened, bool `[n]`.
+        alike: Two of whose options read the same then: nobody can tell them apart. bool `[n]`.
         answers: Each option as an answer, its label or its words, with the end behind it, int32,
             `n * options` lists.
     """
 
     tokens: Ragged
     cut: np.ndarray
+    alike: np.ndarray
     answers: Ragged
 
 
@@ -128,7 +130,8 @@ class Layout:
         parts = [repeated(asks, n), question, repeated(behind, n)]
         for j, lead in enumerate(shown):
             parts += [repeated(lead, n), options[np.arange(j, n * k, k)], repeated(ends, n)]
-        cut = (kept < text.lengths) | (whole.lengths > limit).reshape(n, k).any(axis=1)
+        shortened = (whole.lengths > limit).reshape(n, k)
+        cut = (kept < text.lengths) | shortened.any(axis=1)
         answers = options
         if self.labels is not None:
             labels = np.tile(self.labels[:k].astype(np.int32), n)
@@ -136,6 +139,7 @@ class Layout:
         return Suffixes(
             concatenated(*parts, repeated(self.after, n)),
             cut,
+            _alike(options, shortened),
             concatenated(answers, repeated(self.end, n * k)),
         )
 
@@ -190,6 +194,19 @@ class Layout:
                 fix="a prompt of yours with more labels",
             )
         return k
+
+
+def _alike(options: Ragged, shortened: np.ndarray) -> np.ndarray:
+    """Whether an option that was shortened reads as another of its question, bool `[n]`."""
+    n, k = shortened.shape
+    rows = np.flatnonzero(shortened.any(axis=1))
+    found = np.zeros(n, dtype=bool)
+    if len(rows):
+        some = options[(k * rows[:, None] + np.arange(k)).ravel()]
+        tokens = some.padded(int(some.lengths.max()), fill=-1).reshape(len(rows), k, -1)
+        pairs = [(tokens[:, i] == tokens[:, j]).all(axis=1) for i in range(k) for j in range(i)]
+        found[rows] = np.logical_or.reduce(pairs)
+    return found
 
 
 def item_lines(items: Items) -> list[str]:

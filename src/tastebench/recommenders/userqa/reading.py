@@ -64,12 +64,14 @@ class Lessons:
         said: Tokens of each answer with its end, int64 `[n]`.
         user: Whom each is about, int64 `[n]`.
         cut: Questions that were shortened.
+        alike: Those of which two options read the same then.
     """
 
     texts: Padded
     said: np.ndarray
     user: np.ndarray
     cut: int
+    alike: int
 
 
 class QaReader:
@@ -149,6 +151,7 @@ class QaReader:
             answers.lengths,
             questions.user,
             int(suffixes.cut.sum()),
+            int(suffixes.alike.sum()),
         )
 
     def choose(self, lessons: Lessons) -> PartlyTrained:
@@ -211,6 +214,8 @@ class QaReader:
         tokens = tokens - soft
         self._counts["prompt_tokens"] += int(tokens.sum())
         self._counts["cut"] += int(suffixes.cut.sum())
+        if alike := int(suffixes.alike.sum()):
+            self._counts["alike"] += alike
         self._counts.update(status)
         return Answers(scores.astype(np.float32), status, np.full(len(questions), soft), tokens)
 
