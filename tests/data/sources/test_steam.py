@@ -59,6 +59,26 @@ def test_a_line_per_person(raw: Path) -> None:
     assert repairs == {"repeated items dropped": 1}
 
 
+def test_genres_and_makers_where_they_are_there(raw: Path) -> None:
+    (raw / "Games_Genres.txt").write_text(
+        "10,Action\n\n10,Strategy\r\n10,Action\n50,RPG, old\n40,\n"
+    )
+    (raw / "Games_Publishers.txt").write_text('10,"Valve"\n10,Sierra\n', encoding="utf-8")
+    items = STEAM.read(raw).items
+    assert items.columns == ["item_id", "title", "genres", "publisher"]
+    assert items.rows()[:4] == [
+        ("10", "Counter-Strike", ["Action", "Strategy"], "Valve"),
+        ("2630", "Call of Duty® 2", None, None),
+        ("40", 'Papers, "Please"', None, None),
+        ("50", "Café Wars", ["RPG, old"], None),
+    ]
+    assert items.rows()[-1] == ("999", None, None, None)  # owned, and nothing known
+    (raw / "Games_Genres.txt").write_text("10,Action\nAction\n")
+    with pytest.raises(DataError, match="not the number of a game") as caught:
+        STEAM.read(raw)
+    assert caught.value.where == f"{raw / 'Games_Genres.txt'}, row 2"
+
+
 def misread(text: str, encoding: str) -> str:
     return text.encode("utf-8").decode(encoding)
 

@@ -33,6 +33,10 @@ def read(raw: Path) -> Tables:
     """Every game on every line; the order of a line is taken for the order of its user."""
     interactions = _owned(need(raw, _OWNED))
     items = _apps(need(raw, _APPS))
+    for column, file in _ABOUT.items():
+        path = find(raw, file)
+        if path is not None:
+            items = items.join(_said(path, column), on="item_id", how="left", maintain_order="left")
     return Tables(items=catalogue(interactions, items), interactions=interactions)
 
 
@@ -68,6 +72,23 @@ def _apps(path: Path) -> pl.DataFrame:
     title = pl.coalesce(quoted, "plain").str.strip_chars()
     frame = apps.select("item_id", pl.when(title != "").then(title).alias("title"))
     return frame.with_columns(mended(frame["title"]))
+
+
+def _said(path: Path, column: str) -> pl.DataFrame:
+    """`game,value` a line: all genres of a game, and of makers the first that is named."""
+    lines = pl.DataFrame({"line": read_text(path).split("\n")}).with_row_index("number", offset=1)
+    lines = lines.with_columns(pl.col("line").str.strip_chars()).filter(pl.col("line") != "")
+    parts = pl.col("line").str.splitn(",", 2).struct.rename_fields(["item_id", "value"])
+    pairs = lines.with_columns(parts.alias("pair")).unnest("pair")
+    bad = pairs.filter(~pl.col("item_id").str.contains(r"^\d+$") | pl.col("value").is_null())
+    if len(bad):
+        raise bad_rows(
+            path, bad["number"].to_list(), "not the number of a game, a comma and a word"
+        )
+    pairs = pairs.with_columns(mended(pairs["value"].str.strip_chars().str.strip_chars('"')))
+    pairs = pairs.filter(pl.col("value") != "").unique(["item_id", "value"], maintain_order=True)
+    every = pl.col("value") if column == "genres" else pl.col("value").first()
+    return pairs.group_by("item_id", maintain_order=True).agg(every.alias(column))
 
 
 def mended(titles: pl.Series) -> pl.Series:
@@ -130,6 +151,14 @@ def read_200k(raw: Path) -> Tables:
 
 _OWNED = RawFile(path="train_game.txt", also=("steam_data/train_game.txt",))
 _APPS = RawFile(path="App_ID_Info.txt", also=("steam_data/App_ID_Info.txt",))
+_ABOUT = {
+    column: RawFile(path=f"{name}.txt", also=(f"steam_data/{name}.txt",), required=False)
+    for column, name in (
+        ("genres", "Games_Genres"),
+        ("developer", "Games_Developers"),
+        ("publisher", "Games_Publishers"),
+    )
+}
 
 STEAM = Source(
     DatasetCard(
@@ -144,7 +173,7 @@ STEAM = Source(
             "Graph Neural Network. WWW. https://doi.org/10.1145/3485447.3512273"
         ),
         tasks=("seqrec", "cf", "ctr"),
-        files=(_OWNED, _APPS),
+        files=(_OWNED, _APPS, *_ABOUT.values()),
         about=Counts(users=3_900_000, items=2_700, interactions=95_000_000),
         seen_on="format",
         notes=(
@@ -152,6 +181,8 @@ STEAM = Source(
             "RecBench takes it so, and so does this reader.",
             "The release's own valid and test games, which are not in train_game.txt, are not "
             "read.",
+            "Genres, developers and publishers are read where their files are there, by the layout "
+            "that the release's own code reads.",
             "Games that are owned but not described stay in the catalogue, without text.",
         ),
     ),
