@@ -35,7 +35,7 @@ def study(record: Make, write_run: Callable[..., Path], tmp_path: Path) -> Calla
     """
     root = tmp_path / "results"
 
-    def make(options: int = 4, drop: str | None = None) -> Loaded:
+    def make(options: int = 4, drop: str | None = None, exponent: float = 0.25) -> Loaded:
         rng = np.random.default_rng(0)
         protocol = {**ASKED, "questions": {"options": options}}
 
@@ -63,7 +63,7 @@ def study(record: Make, write_run: Callable[..., Path], tmp_path: Path) -> Calla
                     (place / "per_user.parquet").unlink()
 
         for width, parameters in SIZES.items():
-            error = 0.6 * (parameters / 1000) ** -0.25
+            error = 0.6 * (parameters / 1000) ** -exponent
             write(error, "user-embedding", parameters, {"shape": {"width": width, "heads": 2}})
         for events, error in ((32, 0.6), (128, 0.3)):
             params = {"shape": {"width": 128, "heads": 2}, "events": events}
@@ -111,9 +111,10 @@ def test_sizes_and_events_have_panels_with_the_law_that_they_follow(
     assert len(said) == 2
     assert said[0].startswith("shop, user-embedding: ")
     assert said[1].startswith("shop, user-embedding shape.width=128: ")
-    assert "1 - accuracy = 3.37 x (dense parameters)^-0.250 (95 % 0.2" in said[0]
-    assert "over users), R2 1.00, 3 sizes" in said[0]
-    assert "(events)^-0.500" in said[1]
+    assert "1 - accuracy = 3.37 x (dense parameters)^-b, b = 0.250 (95 % 0.2" in said[0]
+    assert "over users), R2 1.00, 3 points" in said[0]
+    assert "no sure trend" not in said[0]
+    assert "(events)^-b, b = 0.500" in said[1]
 
 
 def test_what_is_beside_the_encoders_is_a_line(study: Callable[..., Loaded]) -> None:
@@ -132,6 +133,12 @@ def test_without_tables_there_is_a_law_and_no_band(study: Callable[..., Loaded])
     assert not [one for one in spec["concat"][0]["layer"] if one["mark"]["type"] == "area"]
     said = [line for line in spec["title"]["subtitle"] if "^-" in line]
     assert "interval unknown: not all were asked the same users" in said[0]
+
+
+def test_a_law_whose_interval_holds_zero_is_no_trend(study: Callable[..., Loaded]) -> None:
+    said = [line for line in chart_of(study(exponent=0.0))["title"]["subtitle"] if "^-b" in line]
+    assert "(dense parameters)^-b, b = " in said[0] and "over users: no sure trend)" in said[0]
+    assert "no sure trend" not in said[1]
 
 
 def test_who_guesses_is_no_part_of_the_law(study: Callable[..., Loaded]) -> None:

@@ -189,14 +189,16 @@ def _sentence(column: Column, what: What, points: Sequence[_Point], law: PowerLa
         sure = "interval unknown: not all were asked the same users"
     else:
         sure = f"95 % {law.low:.3f} to {law.high:.3f} over users"
+        if law.low <= 0 <= law.high:
+            sure += ": no sure trend"
     varied = _VARYING if what != "events" else ("events",)
     name = " ".join(w for w in _WORD.findall(points[-1].name) if _setting(w) not in varied)
     guessed = sum(1 - float(one.score.mean or 0.0) >= law.ceiling for one in points)
     left = f"; {guessed} no better than guessing left out" if guessed else ""
     return (
         f"{column.dataset}, {name}: 1 - {column.metric} = {law.scale:.3g} x "
-        f"({what})^-{law.exponent:.3f} ({sure}), R2 {law.explained:.2f}, "
-        f"{len(points) - guessed} sizes{left}"
+        f"({what})^-b, b = {law.exponent:.3f} ({sure}), R2 {law.explained:.2f}, "
+        f"{len(points) - guessed} points{left}"
     )
 
 
