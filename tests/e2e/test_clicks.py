@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from tastebench.cli import main
 from tastebench.metrics.click import auc, ece, f1, logloss
 from tastebench.recommenders.ctr.bricks import PREDICTORS, Predictor
 from tastebench.recommenders.ctr.predictors.settings import DotConfig
+from tastebench.testing.command_line import call
 
 PLAN = """
 name: clicks
@@ -65,20 +63,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert "tasks: seqrec, cf, ctr" in made.stderr
     return folder
-
-
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tastebench.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "TASTEBENCH_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_from_impressions_to_a_board(folder: Path) -> None:

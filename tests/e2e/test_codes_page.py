@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from tastebench.data.card import DatasetCard
 from tastebench.data.dataset import Dataset
 from tastebench.data.schema import Tables
+from tastebench.testing.command_line import call
 
 N = 400
 COLOURS, NOUNS = ["red", "blue", "green", "white"], ["shirt", "lamp", "book", "cup", "chair"]
@@ -47,20 +46,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = pl.DataFrame({"user_id": ["u"], "item_id": ids[:1], "time": [1000]})
     card = DatasetCard(name="shop", title="Shop", text_columns=("title",))
     Dataset.create(card, Tables(items=items, interactions=events)).save(folder / "shop")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tastebench.cli", "build", "codes", "-d", "./shop"),
-            *("-e", "tfidf-svd", "--levels", "3", "--size", "8"),
-            *("--page", "codes.html", "-o", "codes", "--json"),
-        ],
-        cwd=folder,
-        env={**os.environ, "TASTEBENCH_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
+    done = call(
+        folder,
+        *("build", "codes", "-d", "./shop", "-e", "tfidf-svd", "--levels", "3", "--size", "8"),
+        *("--page", "codes.html", "-o", "codes", "--json"),
     )
-    assert done.returncode == 0, done.stderr
     (folder / "report.json").write_text(done.stdout, encoding="utf-8")
     return folder
 

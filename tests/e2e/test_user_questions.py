@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from tastebench.build.lm_tokens import learn_tokenizer
 from tastebench.data.catalog import load_dataset
 from tastebench.metrics.grammar import DIMENSIONS
 from tastebench.tasks import TASKS
+from tastebench.testing.command_line import call
 from tastebench.training.seeds import torch_seeded
 
 PLAN = """
@@ -50,20 +48,6 @@ protocol:
     history_length: 32
     questions: {train_questions: 60, valid_questions: 20, questions: 60}
 """
-
-
-def call(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tastebench.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "TASTEBENCH_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -130,16 +114,18 @@ def test_the_board_is_made_of_the_answers(folder: Path) -> None:
         for dimension, kinds in DIMENSIONS.items():
             own = right[answers["kind"].is_in(kinds).to_numpy()]
             assert record["metrics"][f"accuracy_{dimension}"]["mean"] == pytest.approx(own.mean())
-    board = json.loads(call(folder, "board", "results", "--json"))
+    board = json.loads(call(folder, "board", "results", "--json").stdout)
     assert board["failed"] == [] and len(board["rows"]) == 5
-    text = call(folder, "board", "results")
+    text = call(folder, "board", "results").stdout
     assert "storefront: right answers in percent, of 4 options (chance 25.0)" in text
     assert "GFLOP" in text
 
 
 def test_two_rows_are_compared_on_the_same_questions(folder: Path) -> None:
     found = records(folder)
-    said = json.loads(call(folder, "compare", "results", "reads-all(text)", "majority", "--json"))
+    said = json.loads(
+        call(folder, "compare", "results", "reads-all(text)", "majority", "--json").stdout
+    )
     (test,) = [one for one in said["tests"] if one["column"]["metric"] == "accuracy"]
     for side, name in (("mean_a", "reads-all"), ("mean_b", "majority")):
         assert test[side] == pytest.approx(found[name]["metrics"]["accuracy"]["mean"])
